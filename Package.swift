@@ -1,0 +1,130 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+
+import PackageDescription
+
+let houseSettings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+extension Target {
+    /// A library or test-kit target of ours: the house's language settings, nothing else.
+    static func house(_ name: String, _ dependencies: [Dependency] = [], path: String? = nil) -> Target {
+        .target(name: name, dependencies: dependencies, path: path, swiftSettings: houseSettings)
+    }
+
+    static func houseTests(_ name: String, _ dependencies: [Dependency], resources: [Resource]? = nil) -> Target {
+        .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: houseSettings)
+    }
+}
+
+let package = Package(
+    name: "swift-rserpool",
+    products: [
+        .library(name: "RSerPool", targets: ["RSerPool"]),
+        .library(name: "RSerPoolRegistrar", targets: ["RSerPoolRegistrar"]),
+        .library(name: "SCTP", targets: ["SCTP"]),
+        .executable(name: "rserpool", targets: ["rserpool"]),
+        .executable(name: "rserpool-registrar", targets: ["rserpool-registrar"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: [.defaults, "JSON"]),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
+    ],
+    targets: [
+        // The network below: addresses, the socket loop, SCTP over two stacks.
+        .house("NetworkAddress"),
+        .target(name: "CSocketLoop"),
+        .house("SocketLoop", ["CSocketLoop", "NetworkAddress"]),
+        .target(name: "CSCTP", linkerSettings: [.linkedLibrary("sctp")]),
+        .systemLibrary(name: "CUSRSCTP"),
+        .house("SCTP", ["CSCTP", "CUSRSCTP", "CSocketLoop", "NetworkAddress", "SocketLoop"]),
+
+        // What RSerPool says and decides: no I/O, no time.
+        .house("RSerPoolWire", ["NetworkAddress"]),
+        .house(
+            "RSerPoolCore",
+            ["NetworkAddress", "RSerPoolWire", .product(name: "HeapModule", package: "swift-collections")]),
+
+        // What it runs on, and who runs.
+        .house("RSerPoolTransport", ["NetworkAddress", "SocketLoop", "SCTP", "CSocketLoop"]),
+        .house(
+            "RSerPoolRegistrar",
+            [
+                "NetworkAddress", "RSerPoolCore", "RSerPoolTransport", "RSerPoolWire",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Metrics", package: "swift-metrics"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]),
+        .house(
+            "RSerPool",
+            [
+                "NetworkAddress", "RSerPoolCore", "RSerPoolTransport", "RSerPoolWire",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]),
+
+        // What people start.
+        .house(
+            "RSerPoolCommands",
+            [
+                "NetworkAddress", "RSerPool", "RSerPoolCore", "RSerPoolRegistrar", "RSerPoolTransport", "RSerPoolWire",
+                "SCTP",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ]),
+        .executableTarget(name: "rserpool", dependencies: ["RSerPoolCommands"], swiftSettings: houseSettings),
+        .executableTarget(name: "rserpool-registrar", dependencies: ["RSerPoolCommands"], swiftSettings: houseSettings),
+
+        // Tests.
+        .house(
+            "RSerPoolTestKit",
+            ["NetworkAddress", "RSerPool", "RSerPoolRegistrar", "RSerPoolTransport", "RSerPoolWire", "SocketLoop"],
+            path: "Tests/RSerPoolTestKit"),
+        .houseTests("NetworkAddressTests", ["NetworkAddress"]),
+        .houseTests("RSerPoolWireTests", ["RSerPoolWire", "NetworkAddress"]),
+        .houseTests("RSerPoolCoreTests", ["RSerPoolCore", "RSerPoolWire", "NetworkAddress"]),
+        .houseTests("SCTPTests", ["SCTP", "SocketLoop", "NetworkAddress", "CSocketLoop"]),
+        .houseTests(
+            "RSerPoolTransportTests",
+            ["RSerPoolTransport", "RSerPoolWire", "SCTP", "SocketLoop", "NetworkAddress"]),
+        .houseTests(
+            "SimulationTests",
+            [
+                "RSerPoolTestKit", "RSerPool", "RSerPoolCore", "RSerPoolRegistrar", "RSerPoolTransport", "RSerPoolWire",
+                "NetworkAddress", "SocketLoop",
+            ]),
+        .houseTests(
+            "CommandTests",
+            [
+                "RSerPool", "RSerPoolRegistrar", "RSerPoolCommands", "RSerPoolTransport", "RSerPoolWire", "NetworkAddress",
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]),
+        .houseTests(
+            "InteropTests",
+            ["RSerPoolWire", .product(name: "Subprocess", package: "swift-subprocess")]),
+    ]
+)
+
+// The fuzz target is built by Configuration/fuzz alone.
+if Context.environment["RSERPOOL_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "WireFuzz", dependencies: ["RSerPoolWire", "NetworkAddress"], exclude: ["Corpus"],
+            swiftSettings: houseSettings))
+}
