@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The number of a pool member selection policy (RFC 5356 §7.1).
+public struct PolicyType: RawRepresentable, Hashable, Sendable {
+    public var rawValue: UInt32
+
+    public init(rawValue: UInt32) {
+        self.rawValue = rawValue
+    }
+
+    public static let roundRobin = PolicyType(rawValue: 0x0000_0001)
+    public static let weightedRoundRobin = PolicyType(rawValue: 0x0000_0002)
+    public static let random = PolicyType(rawValue: 0x0000_0003)
+    public static let weightedRandom = PolicyType(rawValue: 0x0000_0004)
+    public static let priority = PolicyType(rawValue: 0x0000_0005)
+    public static let leastUsed = PolicyType(rawValue: 0x4000_0001)
+    public static let leastUsedDegradation = PolicyType(rawValue: 0x4000_0002)
+    public static let priorityLeastUsed = PolicyType(rawValue: 0x4000_0003)
+    public static let randomizedLeastUsed = PolicyType(rawValue: 0x4000_0004)
+
+    /// Bit 31, "X": numbers that no standard assigns.
+    public var isPrivate: Bool { self.rawValue & 0x8000_0000 != 0 }
+    /// Bit 30, "A": the elements' values change with their state, so they re-register as it changes.
+    public var isAdaptive: Bool { self.rawValue & 0x4000_0000 != 0 }
+    /// 0 in both ranges is no policy (RFC 5356 §7.1).
+    public var isInvalid: Bool { self.rawValue == 0 || self.rawValue == 0x4000_0000 }
+}
+
+/// How much of an element's capacity is in use, or is added by one more request (RFC 5356 §3.1).
+///
+/// A 32-bit fraction: 0 is idle, `UInt32.max` fully used, linear between.
+public struct Load: RawRepresentable, Hashable, Sendable, Comparable {
+    public var rawValue: UInt32
+
+    public init(rawValue: UInt32) {
+        self.rawValue = rawValue
+    }
+
+    /// A fraction of the whole; what lies outside 0…1, or is no number, is taken to the nearer end (NaN to 0).
+    public init(fraction: Double) {
+        // Not `rounded()`: that would make every program link the C mathematics library.
+        let clamped = fraction > 0 ? min(fraction, 1) : 0
+        self.rawValue = UInt32(clamped * Double(UInt32.max) + 0.5)
+    }
+
+    public var fraction: Double { Double(self.rawValue) / Double(UInt32.max) }
+
+    public static let idle = Load(rawValue: 0)
+    public static let full = Load(rawValue: .max)
+
+    public static func < (left: Load, right: Load) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// A pool member selection policy together with one element's values for it (RFC 5354 §3.8, RFC 5356 §4 and §5).
+///
+/// The type belongs to the pool, the values to each element.
+public enum PoolPolicy: Hashable, Sendable {
+    case roundRobin
+    /// Twice the weight, twice the requests; an element of weight 0 is never selected (RFC 5356 §3.2).
+    case weightedRoundRobin(weight: UInt32)
+    case random
+    case weightedRandom(weight: UInt32)
+    /// The greatest number is served first.
+    case priority(UInt32)
+    case leastUsed(load: Load)
+    case leastUsedDegradation(load: Load, degradation: Load)
+    case priorityLeastUsed(load: Load, degradation: Load)
+    case randomizedLeastUsed(load: Load)
+    /// A type this code does not know, with the octets behind it.
+    case unknown(PolicyType, [UInt8])
+
+    public var type: PolicyType {
+        switch self {
+        case .roundRobin: .roundRobin
+        case .weightedRoundRobin: .weightedRoundRobin
+        case .random: .random
+        case .weightedRandom: .weightedRandom
+        case .priority: .priority
+        case .leastUsed: .leastUsed
+        case .leastUsedDegradation: .leastUsedDegradation
+        case .priorityLeastUsed: .priorityLeastUsed
+        case .randomizedLeastUsed: .randomizedLeastUsed
+        case .unknown(let type, _): type
+        }
+    }
+}
