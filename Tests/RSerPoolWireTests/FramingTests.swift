@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import RSerPoolWire
+import Testing
+
+@Suite("Messages in a byte stream (RFC 5352 §2.1 over TCP)")
+struct FramingTests {
+    @Test("Messages cut out of a stream are the ones put into it, wherever the stream is cut [WIRE-012]")
+    func cutAnywhere() throws {
+        let names = goldenASAP.keys.sorted()
+        let stream = try names.flatMap { try #require(golden[$0]) }
+        let expected = names.compactMap { goldenASAP[$0] }
+        for size in [1, 2, 3, 5, 64, stream.count] {
+            var buffer: [UInt8] = []
+            var messages: [ASAPMessage] = []
+            for start in stride(from: 0, to: stream.count, by: size) {
+                buffer += stream[start..<min(start + size, stream.count)]
+                while let length = try MessageFraming.frameLength(buffer[...]), length <= buffer.count {
+                    messages.append(try ASAPMessage.decode(buffer.prefix(length)).message)
+                    buffer.removeFirst(length)
+                }
+            }
+            #expect(messages == expected, "pieces of \(size)")
+            #expect(buffer == [])
+        }
+    }
+
+    @Test("Below four octets the length is not known yet")
+    func incomplete() throws {
+        for count in 0...3 { #expect(try MessageFraming.frameLength([5, 0, 0, 16][..<count]) == nil) }
+        #expect(try MessageFraming.frameLength(([9] + [5, 0, 0, 16] as [UInt8])[1...]) == 16)
+    }
+
+    @Test("A frame is its length rounded up to four", arguments: [(4, 4), (5, 8), (17, 20), (65_535, 65_536)])
+    func rounded(_ length: Int, _ frame: Int) throws {
+        let header = [5, 0, UInt8(length >> 8), UInt8(length & 0xff)]
+        #expect(try MessageFraming.frameLength(header[...]) == frame)
+    }
+
+    @Test("A length below four ends the stream [WIRE-052]", arguments: 0...3)
+    func unreadable(_ length: UInt8) {
+        let error = #expect(throws: WireError.self) { try MessageFraming.frameLength([5, 0, 0, length]) }
+        #expect(error?.code == .badLength)
+        #expect(error?.offset == 2)
+    }
+}
