@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// One suspended task that an answer, a deadline and a cancellation race to resume. Whoever comes first does, exactly
+/// once.
+package final class Waiter<Value: Sendable>: Sendable {
+    private enum State {
+        /// Leaves for `waiting` when the task suspends, for `ended` when the answer or a cancellation is there before.
+        case fresh
+        case waiting(CheckedContinuation<Value, any Error>)
+        case ended(Result<Value, any Error>)
+    }
+
+    private let state = Locked(State.fresh)
+
+    package init() {}
+
+    /// Suspends until `end`; a cancelled task ends it with `CancellationError` at once. May be called once.
+    package func value(isolation: isolated (any Actor)? = #isolation) async throws -> Value {
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { self.wait($0) }
+        } onCancel: {
+            self.end(.failure(CancellationError()))
+        }
+    }
+
+    /// Ends the wait, from any thread. False if it had ended before: then nobody sees this result.
+    @discardableResult
+    package func end(_ result: Result<Value, any Error>) -> Bool {
+        let (isFirst, continuation) = self.state.withLock { state -> (Bool, CheckedContinuation<Value, any Error>?) in
+            switch state {
+            case .fresh:
+                state = .ended(result)
+                return (true, nil)
+            case .waiting(let continuation):
+                state = .ended(result)
+                return (true, continuation)
+            case .ended:
+                return (false, nil)
+            }
+        }
+        continuation?.resume(with: result)
+        return isFirst
+    }
+
+    private func wait(_ continuation: CheckedContinuation<Value, any Error>) {
+        let result = self.state.withLock { state -> Result<Value, any Error>? in
+            switch state {
+            case .fresh:
+                state = .waiting(continuation)
+                return nil
+            case .ended(let result):
+                return result
+            case .waiting:
+                preconditionFailure("a waiter serves one task")
+            }
+        }
+        if let result { continuation.resume(with: result) }
+    }
+}
+
+extension Waiter where Value == Void {
+    /// Ends the wait successfully.
+    @discardableResult
+    package func end() -> Bool { self.end(.success(())) }
+}
