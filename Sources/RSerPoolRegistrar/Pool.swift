@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import RSerPoolCore
+internal import RSerPoolTransport
+internal import RSerPoolWire
+
+/// A pool's live face: who subscribed to it, and what they are told (RFC 5352 §2.2.5, the S and A bits).
+///
+/// Changes are gathered and told at most once per ``flushInterval``; each message is encoded once, whoever gets it. A
+/// subscriber whose buffer is full gets nothing until there is room, and then what it missed: the increments since, or a
+/// snapshot where those are no longer kept. It never holds up the others.
+///
+/// It lives on its registrar's executor and never calls the registrar.
+actor Pool {
+    /// Changes of a pool are told at most once per this time; the first after a quiet spell is told at once.
+    static let flushInterval = Duration.milliseconds(10)
+    /// Increments kept for subscribers that were slow for a moment.
+    static let keptIncrements = 64
+
+    private struct Subscriber: Sendable {
+        var port: any Port
+        var wantsIncrements: Bool
+        var progress: Progress
+    }
+
+    private enum Progress: Sendable {
+        /// Has all there is. Leaves for `.behind` when its buffer is full.
+        case current
+        /// Wants the increment with this number next, or, with nil, the whole list. Leaves for `.current` or `.snapshot`.
+        case behind(next: UInt32?)
+        /// Is being sent a snapshot; from this index of its identifiers on it is missing. Leaves for `.behind`.
+        case snapshot(Snapshot)
+    }
+
+    /// A pool as it was at one version, while it is being sent.
+    private final class Snapshot: Sendable {
+        let roll: PoolRoll
+        let ids: [PoolElementID]
+        let version: UInt32
+        let next: Int
+
+        init(roll: PoolRoll, ids: [PoolElementID], version: UInt32, next: Int = 0) {
+            self.roll = roll
+            self.ids = ids
+            self.version = version
+            self.next = next
+        }
+
+        func continued(at next: Int) -> Snapshot {
+            Snapshot(roll: self.roll, ids: self.ids, version: self.version, next: next)
+        }
+    }
+
+    /// What a call has sent and put off, for the registrar's counters.
+    struct Told: Sendable {
+        var sent = 0
+        var deferred = 0
+    }
+
+    private let host: Host
+    /// Sorted by link when told, so that a simulation repeats.
+    private var subscribers: [LinkID: Subscriber] = [:]
+    private var changed: Set<PoolElementID> = []
+    private var gone: Set<PoolElementID> = []
+    private var version: UInt32 = 0
+    private var increments: [(version: UInt32, bytes: [UInt8])] = []
+    private var lastFlush: ContinuousClock.Instant?
+
+    init(host: Host) {
+        self.host = host
+    }
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor { self.host.executor.asUnownedSerialExecutor() }
+
+    var hasSubscribers: Bool { !self.subscribers.isEmpty }
+    var subscriberLinks: [LinkID] { self.subscribers.keys.sorted { ($0.port.rawValue, $0.number) < ($1.port.rawValue, $1.number) } }
+    func isSubscribed(_ link: LinkID) -> Bool { self.subscribers[link] != nil }
+
+    enum Change: Sendable {
+        /// An element joined, or has other values.
+        case changed(PoolElementID)
+        case gone(PoolElementID)
+    }
+
+    func note(_ change: Change) {
+        switch change {
+        case .changed(let id):
+            self.gone.remove(id)
+            self.changed.insert(id)
+        case .gone(let id):
+            self.changed.remove(id)
+            self.gone.insert(id)
+        }
+    }
+
+    /// When what has changed may be told; nil if nothing has.
+    func flushDeadline(now: ContinuousClock.Instant) -> ContinuousClock.Instant? {
+        guard !self.changed.isEmpty || !self.gone.isEmpty else { return nil }
+        guard let lastFlush else { return now }
+        return lastFlush + Self.flushInterval
+    }
+
+    /// Adds a subscriber, or has one begin anew. With increments, its answer is the snapshot that is sent here.
+    func subscribe(
+        _ link: LinkID, port: any Port, wantsIncrements: Bool, roll: PoolRoll, now: ContinuousClock.Instant
+    ) -> Told {
+        // What is pending is told to those who are there before the newcomer gets its snapshot.
+        var told = self.flush(roll, now: now)
+        self.subscribers[link] = Subscriber(port: port, wantsIncrements: wantsIncrements, progress: .current)
+        if wantsIncrements {
+            self.startSnapshot(link, roll)
+            self.advance(link, roll, &told)
+        }
+        return told
+    }
+
+    func unsubscribe(_ link: LinkID) {
+        self.subscribers[link] = nil
+    }
+
+    /// Tells what has changed.
+    func flush(_ roll: PoolRoll, now: ContinuousClock.Instant) -> Told {
+        var told = Told()
+        guard !self.changed.isEmpty || !self.gone.isEmpty else { return told }
+        defer {
+            self.changed = []
+            self.gone = []
+        }
+        guard self.hasSubscribers else { return told }
+        self.lastFlush = now
+        self.makeIncrements(roll)
+        var wholeList: [UInt8]?
+        for link in self.subscriberLinks {
+            guard let subscriber = self.subscribers[link] else { continue }
+            if case .current = subscriber.progress {
+                if subscriber.wantsIncrements {
+                    self.subscribers[link]?.progress = .behind(next: self.oldestNewIncrement)
+                } else {
+                    wholeList = wholeList ?? Self.wholeList(roll)
+                    if let wholeList, self.send(wholeList, to: link, subscriber) {
+                        told.sent += 1
+                        continue
+                    }
+                    self.subscribers[link]?.progress = .behind(next: nil)
+                }
+            }
+            self.advance(link, roll, &told)
+        }
+        self.newIncrements = 0
+        return told
+    }
+
+    /// There is room again in a subscriber's buffer.
+    func writable(_ link: LinkID, _ roll: PoolRoll) -> Told {
+        var told = Told()
+        self.advance(link, roll, &told)
+        return told
+    }
+
+    /// The last element has left: one update with cause 0x0009 and A = 0, and all subscriptions end (ASAP-144).
+    func end(_ handle: PoolHandle) -> Told {
+        var told = Told()
+        let response = HandleResolutionResponse(pool: handle, outcome: .failed([ErrorCause(.unknownPoolHandle)]))
+        let bytes = try? response.encoded()
+        for link in self.subscriberLinks {
+            guard let subscriber = self.subscribers[link], let bytes else { continue }
+            if self.send(bytes, to: link, subscriber) { told.sent += 1 } else { told.deferred += 1 }
+        }
+        self.subscribers = [:]
+        return told
+    }
+
+    // MARK: Increments
+
+    /// How many of the kept increments the flush that runs has made.
+    private var newIncrements = 0
+    private var oldestNewIncrement: UInt32 { self.version &- UInt32(self.newIncrements) &+ 1 }
+
+    /// Encodes what changed, in as many messages as it takes.
+    private func makeIncrements(_ roll: PoolRoll) {
+        var changed = self.changed.sorted()[...]
+        var gone = self.gone.sorted()[...]
+        self.newIncrements = 0
+        repeat {
+            self.version &+= 1
+            self.newIncrements += 1
+            var composer = HandleResolutionResponseComposer(
+                pool: roll.encodedHandle, policy: roll.policy.encodedParameter(), updatesFollow: true,
+                increment: IncrementalUpdate(isSnapshot: false, moreFollows: false, sequence: self.version))
+            while let id = changed.first, let tlv = roll.encoded(id), composer.add(member: tlv) { changed.removeFirst() }
+            // A member that has left again before it was told.
+            if let id = changed.first, roll.encoded(id) == nil { changed.removeFirst() }
+            if changed.isEmpty { while let id = gone.first, composer.add(gone: id) { gone.removeFirst() } }
+            guard let bytes = try? composer.finish() else { continue }
+            self.increments.append((self.version, bytes))
+        } while !changed.isEmpty || !gone.isEmpty
+        self.increments.removeFirst(max(0, self.increments.count - Self.keptIncrements))
+    }
+
+    /// Sends a subscriber what it misses, as far as its buffer takes it.
+    private func advance(_ link: LinkID, _ roll: PoolRoll, _ told: inout Told) {
+        while let subscriber = self.subscribers[link] {
+            switch subscriber.progress {
+            case .current: return
+            case .behind(nil):
+                guard let bytes = Self.wholeList(roll), self.send(bytes, to: link, subscriber) else {
+                    told.deferred += 1
+                    return
+                }
+                told.sent += 1
+                self.subscribers[link]?.progress = .current
+            case .behind(let next?):
+                guard next != self.version &+ 1 else {
+                    self.subscribers[link]?.progress = .current
+                    return
+                }
+                guard let increment = self.increments.first(where: { $0.version == next }) else {
+                    self.startSnapshot(link, roll)
+                    continue
+                }
+                guard self.send(increment.bytes, to: link, subscriber) else {
+                    told.deferred += 1
+                    return
+                }
+                told.sent += 1
+                self.subscribers[link]?.progress = .behind(next: next &+ 1)
+            case .snapshot(let snapshot):
+                guard let (bytes, next) = Self.part(of: snapshot), self.send(bytes, to: link, subscriber) else {
+                    told.deferred += 1
+                    return
+                }
+                told.sent += 1
+                self.subscribers[link]?.progress =
+                    next < snapshot.ids.count
+                    ? .snapshot(snapshot.continued(at: next)) : .behind(next: snapshot.version &+ 1)
+            }
+        }
+    }
+
+    private func startSnapshot(_ link: LinkID, _ roll: PoolRoll) {
+        self.subscribers[link]?.progress = .snapshot(Snapshot(roll: roll, ids: roll.ids, version: self.version))
+    }
+
+    /// The next message of a snapshot, and where the one after it begins.
+    private static func part(of snapshot: Snapshot) -> (bytes: [UInt8], next: Int)? {
+        var composer = HandleResolutionResponseComposer(
+            pool: snapshot.roll.encodedHandle, policy: snapshot.roll.policy.encodedParameter(), updatesFollow: true,
+            increment: IncrementalUpdate(isSnapshot: true, moreFollows: false, sequence: snapshot.version),
+            capacity: 16_384)
+        var next = snapshot.next
+        while next < snapshot.ids.count, let tlv = snapshot.roll.encoded(snapshot.ids[next]), composer.add(member: tlv) {
+            next += 1
+        }
+        guard let bytes = try? composer.finish(moreFollows: next < snapshot.ids.count) else { return nil }
+        return (bytes, next)
+    }
+
+    /// The whole pool by identifier, as many as fit one message (ASAP-143).
+    private static func wholeList(_ roll: PoolRoll) -> [UInt8]? {
+        var composer = HandleResolutionResponseComposer(
+            pool: roll.encodedHandle, policy: roll.policy.encodedParameter(), updatesFollow: true)
+        for id in roll.ids {
+            guard let tlv = roll.encoded(id), composer.add(member: tlv) else { break }
+        }
+        return try? composer.finish()
+    }
+
+    private func send(_ bytes: [UInt8], to link: LinkID, _ subscriber: Subscriber) -> Bool {
+        do {
+            try subscriber.port.send(OutboundMessage(bytes: bytes, payloadProtocol: ASAPMessage.payloadProtocol), on: link)
+            return true
+        } catch {
+            return false
+        }
+    }
+}

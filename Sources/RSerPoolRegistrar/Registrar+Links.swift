@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Logging
+internal import RSerPoolCore
+internal import RSerPoolTransport
+internal import RSerPoolWire
+
+// What happens to links, and to the elements and subscriptions that hang on them.
+extension Registrar {
+    func handle(_ event: LinkEvent, _ port: any Port) {
+        let now = self.host.clock.now
+        self.observe(now)
+        switch event {
+        case .up(let link): self.linkUp(link, port, now: now)
+        case .message(let message, let link): self.received(message, over: link, now: now)
+        case .writable(let link): self.writable(link)
+        case .down(let link, let reason): self.linkDown(link, reason, now: now)
+        }
+    }
+
+    private func linkUp(_ link: Link, _ port: any Port, now: ContinuousClock.Instant) {
+        self.links[link.id] = LinkState(link: link, port: port)
+        for key in self.endOpening(link.id) { self.lead(link, to: key, now: now) }
+    }
+
+    /// An element that needs a link to be asked over has this one.
+    private func lead(_ link: Link, to key: ElementKey, now: ContinuousClock.Instant) {
+        guard let element = self.elements[key], let verdict = element.assumeIsolated({ $0.linkOpened(link) }) else { return }
+        self.links[link.id]?.elements.insert(key)
+        self.take(verdict, of: key, now: now)
+    }
+
+    /// Opens a link to ask an element, or joins one that leads there.
+    private func openLink(to key: ElementKey, now: ContinuousClock.Instant) {
+        guard let element = self.elements[key] else { return }
+        let (remote, port) = element.assumeIsolated { ($0.remote, $0.port) }
+        do {
+            let link = try self.openingTo[remote] ?? port.connect(to: remote)
+            self.openingTo[remote] = link
+            self.opening[link, default: Opening(remote: remote, port: port, elements: [])].elements.insert(key)
+            element.assumeIsolated { $0.linkIsOpening(link) }
+        } catch {
+            // There is an association already, another element's; else it is our own shortage, which says nothing about
+            // the element: the keep-alive's timer tries again, or gives it up.
+            let known = self.links.values.first { state in
+                state.port.id == port.id && state.link.remote.port == remote.port
+                    && state.link.remote.addresses.contains(where: remote.addresses.contains)
+            }
+            if let known { self.lead(known.link, to: key, now: now) }
+        }
+    }
+
+    /// - Returns: the elements that were to be asked over it.
+    private func endOpening(_ link: LinkID) -> [ElementKey] {
+        guard let opening = self.opening.removeValue(forKey: link) else { return [] }
+        self.openingTo[opening.remote] = nil
+        return opening.elements.sorted { ($0.pool, $0.id) < ($1.pool, $1.id) }
+    }
+
+    /// An element need not be asked any more; a link that is opened for it alone is given up.
+    func stopOpening(_ link: LinkID?, for key: ElementKey) {
+        guard let link, let opening = self.opening[link] else { return }
+        self.opening[link]?.elements.remove(key)
+        guard opening.elements == [key] else { return }
+        _ = self.endOpening(link)
+        opening.port.abort(link)
+    }
+
+    private func linkDown(_ link: LinkID, _ reason: LinkDownReason, now: ContinuousClock.Instant) {
+        var affected = self.endOpening(link)
+        if let state = self.links.removeValue(forKey: link) {
+            for handle in state.subscriptions { self.unsubscribe(link, from: handle) }
+            affected += state.elements.sorted { ($0.pool, $0.id) < ($1.pool, $1.id) }
+        }
+        let inGrace = self.stallGuard.inGrace(now: now)
+        for key in affected {
+            guard let element = self.elements[key] else { continue }
+            self.take(
+                element.assumeIsolated { $0.linkEnded(link, reason, now: now, inGrace: inGrace) }, of: key, now: now)
+        }
+    }
+
+    private func writable(_ link: LinkID) {
+        guard let state = self.links[link] else { return }
+        for handle in state.subscriptions.sorted() {
+            guard let pool = self.pools[handle], let roll = self.handlespace[handle] else { continue }
+            self.count(pool.assumeIsolated { $0.writable(link, roll) })
+        }
+    }
+
+    func timersFired(for key: ElementKey, now: ContinuousClock.Instant) {
+        guard let element = self.elements[key] else { return }
+        let inGrace = self.stallGuard.inGrace(now: now)
+        self.take(element.assumeIsolated { $0.timersFired(now: now, inGrace: inGrace) }, of: key, now: now)
+    }
+
+    /// Does what an element's watch has decided.
+    func take(_ verdict: PoolElement.Verdict, of key: ElementKey, now: ContinuousClock.Instant) {
+        switch verdict {
+        case .nothing: break
+        case .asked: self.counts.count(.keepAlivesSent)
+        case .connect: self.openLink(to: key, now: now)
+        case .remove(let reason):
+            self.counts.count(.elementsRemoved)
+            self.logger.debug(
+                "pool element removed",
+                metadata: ["pool": "\(key.pool)", "element": "\(key.id)", "reason": "\(reason.rawValue)"])
+            self.remove(key, tellIt: true, now: now)
+            return
+        }
+        if let element = self.elements[key] {
+            self.schedule(.element(key), at: element.assumeIsolated { $0.nextDeadline })
+        }
+    }
+
+    /// Removes an element from the handlespace and all that hangs on it, tells the pool's subscribers, and lets a newcomer
+    /// in that waited for its identifier.
+    ///
+    /// - Parameter tellIt: whether it gets an unasked DEREGISTRATION_RESPONSE (ASAP-082).
+    func remove(_ key: ElementKey, tellIt: Bool, now: ContinuousClock.Instant) {
+        guard self.handlespace.remove(key) != nil else { return }
+        if let element = self.elements.removeValue(forKey: key) {
+            let (link, opening) = element.assumeIsolated { ($0.link, $0.opening) }
+            self.stopOpening(opening, for: key)
+            if let link {
+                self.links[link]?.elements.remove(key)
+                if tellIt, let bytes = try? DeregistrationResponse(pool: key.pool, id: key.id).encoded() {
+                    self.send(bytes, to: link)
+                }
+            }
+        }
+        self.schedule(.element(key), at: nil)
+        self.poolChanged(key.pool, .gone(key.id), now: now)
+        if let challenge = self.challenges.removeValue(forKey: key), let state = self.links[challenge.newcomer] {
+            self.register(challenge.registration, over: state, now: now)
+        }
+    }
+
+    // MARK: Subscriptions
+
+    /// Notes a change of a pool and tells its subscribers, at once or as soon as the last telling is old enough.
+    func poolChanged(_ handle: PoolHandle, _ change: Pool.Change, now: ContinuousClock.Instant) {
+        guard let pool = self.pools[handle] else { return }
+        guard self.handlespace[handle] != nil else {
+            self.end(pool, handle)
+            return
+        }
+        let deadline: ContinuousClock.Instant? = pool.assumeIsolated { pool in
+            pool.note(change)
+            return pool.flushDeadline(now: now)
+        }
+        if let deadline, deadline <= now {
+            self.flush(handle, now: now)
+        } else {
+            self.schedule(.pool(handle), at: deadline)
+        }
+    }
+
+    func flush(_ handle: PoolHandle, now: ContinuousClock.Instant) {
+        guard let pool = self.pools[handle], let roll = self.handlespace[handle] else { return }
+        self.count(pool.assumeIsolated { $0.flush(roll, now: now) })
+    }
+
+    /// Its last element is gone, and so is the pool.
+    private func end(_ pool: Pool, _ handle: PoolHandle) {
+        self.pools[handle] = nil
+        self.schedule(.pool(handle), at: nil)
+        for link in pool.assumeIsolated({ $0.subscriberLinks }) {
+            self.links[link]?.subscriptions.remove(handle)
+            self.subscriptionCount -= 1
+        }
+        self.count(pool.assumeIsolated { $0.end(handle) })
+    }
+
+    private func unsubscribe(_ link: LinkID, from handle: PoolHandle) {
+        self.subscriptionCount -= 1
+        self.pools[handle]?.assumeIsolated { $0.unsubscribe(link) }
+    }
+
+    func count(_ told: Pool.Told) {
+        self.counts.count(.updatesSent, by: told.sent)
+        self.counts.count(.updatesDeferred, by: told.deferred)
+    }
+
+    // MARK: Sending
+
+    /// Sends an answer; one that finds a full buffer is dropped and counted: its asker does not read, and will ask again.
+    func send(_ bytes: [UInt8], to link: LinkID) {
+        guard let state = self.links[link] else { return }
+        do {
+            try state.port.send(OutboundMessage(bytes: bytes, payloadProtocol: ASAPMessage.payloadProtocol), on: link)
+        } catch {
+            self.drop("answer dropped: \(error.message)")
+        }
+    }
+
+    func send(to link: LinkID, _ encode: () throws(WireError) -> [UInt8]) {
+        do {
+            self.send(try encode(), to: link)
+        } catch {
+            self.drop("answer dropped: \(error)")
+        }
+    }
+
+    private func drop(_ reason: String) {
+        self.counts.count(.answersDropped)
+        self.logOncePerMinute(.answersDropped, reason)
+    }
+
+    /// Says in the log that a limit was reached, at most once a minute for each counter.
+    func logOncePerMinute(_ counter: RegistrarCounter, _ message: @autoclosure () -> String) {
+        let now = self.host.clock.now
+        if let last = self.logged[counter], now - last < .seconds(60) { return }
+        self.logged[counter] = now
+        self.logger.warning("\(message())", metadata: [counter.rawValue: "\(self.counts[counter])"])
+    }
+}

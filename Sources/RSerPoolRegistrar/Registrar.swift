@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Logging
+package import NetworkAddress
+internal import RSerPoolCore
+public import RSerPoolTransport
+public import RSerPoolWire
+public import ServiceLifecycle
+internal import SocketLoop
+
+/// A registrar, an ENRP server in the words of RFC 5353: pool elements register with it, pool users ask it who is in a pool.
+///
+///     let host = try SocketHost.open()
+///     let registrar = Registrar(configuration: .init(), host: host, logger: logger)
+///     try await registrar.run()
+///
+/// All its pools, elements and links live on the host's one thread, and so does the handlespace that it owns: between a
+/// message in and its answer out nothing waits.
+///
+/// Deviations from RFC 5352 are listed at ``ElementWatch`` (reports and keep-alives), ``Pool`` (merged updates), and here:
+/// - Answers list at most ``RegistrarLimits/maxAnswerElements`` elements unless the request names a number; the RFC lists all.
+/// - An element whose association is lost is removed at once, without a keep-alive that could only fail (§3.5 sends one).
+/// - An identifier in use is given to the newcomer if its holder does not answer a keep-alive.
+public actor Registrar: Service {
+    public nonisolated let id: RegistrarID
+    nonisolated let host: Host
+    let configuration: RegistrarConfiguration
+    var logger: Logger
+
+    // What it knows.
+    var handlespace: Handlespace
+    var elements: [ElementKey: PoolElement] = [:]
+    var pools: [PoolHandle: Pool] = [:]
+    var links: [LinkID: LinkState] = [:]
+    /// Links that are being opened to ask elements, and which those are.
+    var opening: [LinkID: Opening] = [:]
+    /// The same by where they lead: SCTP has one association between two endpoints, however many elements live there.
+    var openingTo: [RemoteEndpoint: LinkID] = [:]
+    /// Newcomers that wait until the holder of their identifier has answered, or has not.
+    var challenges: [ElementKey: Challenge] = [:]
+    var subscriptionCount = 0
+
+    // When something is due.
+    var deadlines = DeadlineQueue<Due>()
+    var stallGuard: StallGuard
+    var announcing: AnnounceSchedule
+    let alarm: Alarm
+    private var expectedAlarm: ContinuousClock.Instant?
+
+    var counts = RegistrarCounts()
+    var generator: HostGenerator
+    var logged: [RegistrarCounter: ContinuousClock.Instant] = [:]
+
+    private var ports: [any Port] = []
+    private var announcer: (any DatagramPort)?
+    private let whenReady = OneShot<[BoundEndpoint]>()
+    private nonisolated let stopping = OneShot<Void>()
+
+    /// One association or connection, and what hangs on it.
+    struct LinkState: Sendable {
+        let link: Link
+        let port: any Port
+        /// Elements that registered over it, or are asked over it.
+        var elements: Set<ElementKey> = []
+        var subscriptions: Set<PoolHandle> = []
+    }
+
+    /// What the deadline queue keeps deadlines of.
+    enum Due: Hashable, Sendable {
+        case element(ElementKey)
+        /// A pool's changes may be told.
+        case pool(PoolHandle)
+        case announcement
+    }
+
+    struct Opening: Sendable {
+        let remote: RemoteEndpoint
+        let port: any Port
+        var elements: Set<ElementKey>
+    }
+
+    struct Challenge: Sendable {
+        let registration: Registration
+        let newcomer: LinkID
+    }
+
+    /// An endpoint as it was really bound.
+    public struct BoundEndpoint: Hashable, Sendable {
+        /// With the port that was bound and, on the userland stack, the UDP port.
+        public let endpoint: Endpoint
+    }
+
+    public init(configuration: RegistrarConfiguration, host: Host, logger: Logger) {
+        var generator = host.makeGenerator()
+        let id = configuration.id ?? .random(using: &generator)
+        self.id = id
+        self.host = host
+        self.configuration = configuration
+        self.logger = logger
+        self.logger[metadataKey: "registrar.id"] = "\(id)"
+        self.generator = generator
+        var limits = Handlespace.Limits()
+        limits.maxPools = configuration.limits.maxPools
+        limits.maxElements = configuration.limits.maxElements
+        limits.maxHandleLength = configuration.limits.maxHandleLength
+        self.handlespace = Handlespace(limits: limits)
+        self.stallGuard = StallGuard(
+            tolerance: configuration.timers.stallTolerance, grace: configuration.timers.keepAliveTimeout * 2)
+        self.announcing = AnnounceSchedule(own: id, timers: configuration.timers)
+        self.alarm = Alarm(clock: host.clock)
+    }
+
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { self.host.executor.asUnownedSerialExecutor() }
+
+    /// Opens the endpoints and serves until the task is cancelled or a graceful shutdown begins; then it accepts nothing
+    /// more, ends its associations in good order and returns.
+    ///
+    /// - Throws: ``RegistrarError`` if an endpoint cannot be opened.
+    public func run() async throws {
+        do {
+            try await self.openEndpoints()
+        } catch {
+            await self.close(within: .zero)
+            self.whenReady.resolve(.failure(error))
+            throw error
+        }
+        self.whenReady.resolve(.success(self.boundEndpoints))
+        self.logger.info("registrar serves", metadata: ["endpoints": "\(self.boundEndpoints.map { "\($0.endpoint)" })"])
+        do {
+            try await withTaskExecutorPreference(self.host.tasks) {
+                // Not `gracefulShutdown()`: its waiting leaves the host's thread.
+                try await withGracefulShutdownHandler {
+                    try await withThrowingTaskGroup(of: Void.self) { group in
+                        group.addTask { try await self.alarm.run { await self.timersFired() } }
+                        group.addTask { try await self.stopping.value() }
+                        defer { group.cancelAll() }
+                        try await group.next()
+                    }
+                } onGracefulShutdown: {
+                    self.stopping.resolve(.success(()))
+                }
+            }
+        } catch is CancellationError {}
+        self.logger.info(
+            "registrar stops",
+            metadata: ["pools": "\(self.handlespace.poolCount)", "elements": "\(self.handlespace.elementCount)"])
+        await self.close(within: .seconds(1))
+    }
+
+    /// The endpoints, once they are open.
+    /// - Throws: ``RegistrarError``, or `CancellationError`.
+    public nonisolated var endpoints: [BoundEndpoint] {
+        get async throws { try await self.whenReady.value() }
+    }
+
+    /// What it has counted since it started.
+    public var statistics: [RegistrarCounter: UInt64] { self.counts.all }
+
+    /// How many pools and elements it knows.
+    public var size: (pools: Int, elements: Int) { (self.handlespace.poolCount, self.handlespace.elementCount) }
+
+    // MARK: Endpoints
+
+    private var boundEndpoints: [BoundEndpoint] {
+        self.ports.map { BoundEndpoint(endpoint: Endpoint(bound: $0.local)) }
+    }
+
+    private func openEndpoints() async throws {
+        guard self.id != .undetermined else {
+            throw RegistrarError(.configurationInvalid, "registrar ID 0 stands for no registrar: give another one, or none")
+        }
+        guard !self.configuration.asapEndpoints.isEmpty else {
+            throw RegistrarError(.configurationInvalid, "no ASAP endpoint to listen on: give one, sctp:*:3863 for example")
+        }
+        for endpoint in self.configuration.asapEndpoints { self.ports.append(try await self.open(endpoint)) }
+        if let group = self.configuration.announceGroup {
+            do {
+                self.announcer = try await self.host.transport.open(
+                    DatagramOptions(group: group, joins: true), receiver: self)
+            } catch {
+                throw RegistrarError(.endpointUnusable, "cannot announce to \(group): \(error.message)")
+            }
+            self.schedule(.announcement, at: self.host.clock.now)
+        }
+    }
+
+    private func open(_ endpoint: Endpoint) async throws -> any Port {
+        guard !endpoint.isSecured else {
+            throw RegistrarError(.configurationInvalid, "\(endpoint): TLS is not there yet; use sctp: or tcp:")
+        }
+        let scheme: PortOptions.Scheme =
+            endpoint.scheme == .tcp ? .tcp(framing: { try MessageFraming.frameLength($0) }) : .sctp
+        do {
+            let resolved = try await endpoint.lookedUp(defaultPort: ASAPMessage.port)
+            return try await self.host.transport.open(
+                PortOptions(
+                    scheme: scheme, localAddresses: resolved.addresses, port: resolved.port,
+                    encapsulationPort: resolved.encapsulationPort, acceptsLinks: true,
+                    maxIncomingLinks: self.configuration.limits.maxLinks,
+                    sendBufferLimit: self.configuration.limits.sendBuffer,
+                    fastFailureDetection: self.configuration.fastFailureDetection), receiver: self)
+        } catch let error as TransportError {
+            throw RegistrarError(.endpointUnusable, "cannot listen on \(endpoint): \(error.message)")
+        } catch let error as EndpointError {
+            throw RegistrarError(.configurationInvalid, error.message)
+        }
+    }
+
+    private func close(within limit: Duration) async {
+        self.announcer?.close()
+        self.announcer = nil
+        let ports = self.ports
+        self.ports = []
+        await withDiscardingTaskGroup { group in
+            for port in ports { group.addTask { await port.close(within: limit) } }
+        }
+    }
+
+    // MARK: Time
+
+    func schedule(_ due: Due, at deadline: ContinuousClock.Instant?) {
+        self.deadlines.set(due, to: deadline)
+        self.setAlarm()
+    }
+
+    /// Besides what is due, a beat: without it a registrar with nothing due for a while could not tell its own sleep.
+    private func setAlarm() {
+        let now = self.host.clock.now
+        let beat = self.handlespace.elementCount > 0 ? now + self.configuration.timers.stallTolerance : nil
+        let next = [self.deadlines.nextDeadline, beat].compactMap { $0 }.min()
+        if let next, let expected = self.expectedAlarm, expected <= next, expected > now { return }
+        self.expectedAlarm = next
+        self.stallGuard.expect(next)
+        self.alarm.set(next)
+    }
+
+    private func timersFired() {
+        let now = self.host.clock.now
+        self.observe(now)
+        self.expectedAlarm = nil
+        // A bound on one turn: what has arrived meanwhile is handled before the rest.
+        var budget = 1_000
+        while budget > 0, let due = self.deadlines.popDue(now: now) {
+            budget -= 1
+            switch due {
+            case .element(let key): self.timersFired(for: key, now: now)
+            case .pool(let handle): self.flush(handle, now: now)
+            case .announcement: self.announce(now: now)
+            }
+        }
+        self.setAlarm()
+    }
+
+    /// Finds out whether this process was stopped.
+    func observe(_ now: ContinuousClock.Instant) {
+        guard let stall = self.stallGuard.observe(now: now) else { return }
+        self.counts.count(.stalls)
+        self.logger.warning(
+            "this registrar was stopped; nobody is removed for the silence",
+            metadata: ["stall.seconds": "\(stall / .seconds(1))"])
+    }
+
+    // MARK: Announcements
+
+    private func announce(now: ContinuousClock.Instant) {
+        defer { self.schedule(.announcement, at: self.announcing.nextDeadline(now: now)) }
+        guard self.announcing.isDue(now: now), let announcer = self.announcer else { return }
+        var announce = ServerAnnounce(registrar: self.id, transports: [])
+        for port in self.ports {
+            let local = port.local
+            let addresses = port.announcedAddresses
+            switch local.scheme {
+            case .sctp where !addresses.isEmpty:
+                announce.transports.append(.sctp(SCTPTransport(port: local.port, addresses: addresses)))
+                announce.encapsulationPort = announce.encapsulationPort ?? local.encapsulationPort
+            case .tcp:
+                announce.transports += addresses.map { .tcp(SocketAddress(ip: $0, port: local.port)) }
+            case .sctp: break
+            }
+        }
+        guard let bytes = try? announce.encoded() else { return }
+        announcer.send(bytes)
+        self.counts.count(.announcementsSent)
+    }
+
+    private func received(announcement bytes: [UInt8], from source: SocketAddress) {
+        // Announcements by multicast are never answered (WIRE-053).
+        guard case .serverAnnounce(let announce)? = try? ASAPMessage.decode(bytes[...]).message else { return }
+        self.announcing.received(announce, now: self.host.clock.now)
+    }
+}
+
+extension Registrar: PortReceiver {
+    nonisolated package func received(_ event: LinkEvent, from port: any Port) {
+        self.assumeIsolated { $0.handle(event, port) }
+    }
+}
+
+extension Registrar: DatagramReceiver {
+    nonisolated package func received(datagram bytes: [UInt8], from source: SocketAddress) {
+        self.assumeIsolated { $0.received(announcement: bytes, from: source) }
+    }
+}

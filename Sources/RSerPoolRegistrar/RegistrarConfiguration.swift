@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import NetworkAddress
+public import RSerPoolCore
+public import RSerPoolTransport
+public import RSerPoolWire
+
+/// How a registrar is set up.
+public struct RegistrarConfiguration: Sendable {
+    /// Its identifier; nil: a random one, which stays until it ends.
+    public var id: RegistrarID?
+    /// Where it listens for pool elements and pool users. Default: SCTP and TCP on port 3863 of every local address.
+    public var asapEndpoints: [Endpoint] = [.sctp("*"), .tcp("*")]
+    /// The multicast group and port of announcements, 224.0.1.185:3863 by the RFC. Nil: no announcements.
+    public var announceGroup: SocketAddress?
+    public var timers: ASAPTimers = .rfc
+    /// Heartbeats and retransmissions of SCTP tuned for a local network, so that a dead association is noticed in a tenth of a second.
+    public var fastFailureDetection = false
+    /// Whether the addresses that an element registers have to be addresses of its association (ASAP-023). Off only for
+    /// test beds and address translators.
+    public var checksAddresses = true
+    /// Whether keep-alives name the element that is meant, as rsplib's do too (a deviation that RFC 5352 allows).
+    public var namesElementInKeepAlive = true
+    public var limits = RegistrarLimits()
+
+    public init() {}
+}

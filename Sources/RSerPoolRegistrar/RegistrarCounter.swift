@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Metrics
+
+/// What a registrar counts since it started; as a metric each is called `rserpool_registrar_` and its raw value.
+public enum RegistrarCounter: String, CaseIterable, Hashable, Sendable {
+    case messagesReceived = "messages_received"
+    /// Not readable as a message.
+    case messagesMalformed = "messages_malformed"
+    /// Readable, but not for a registrar, or on the wrong payload protocol.
+    case messagesIgnored = "messages_ignored"
+    case registrationsAccepted = "registrations_accepted"
+    case registrationsRejected = "registrations_rejected"
+    case deregistrations
+    case deregistrationsRejected = "deregistrations_rejected"
+    case resolutions
+    case resolutionsFailed = "resolutions_failed"
+    case keepAlivesSent = "keep_alives_sent"
+    case keepAlivesAcknowledged = "keep_alives_acknowledged"
+    case unreachableReports = "unreachable_reports"
+    /// Elements removed without having asked for it.
+    case elementsRemoved = "elements_removed"
+    case subscriptions
+    case subscriptionsRefused = "subscriptions_refused"
+    case updatesSent = "updates_sent"
+    /// Updates that a slow subscriber gets later, merged.
+    case updatesDeferred = "updates_deferred"
+    /// Answers that found a full send buffer, or were too long to be sent.
+    case answersDropped = "answers_dropped"
+    case announcementsSent = "announcements_sent"
+    /// How often this process found that it had been stopped.
+    case stalls
+}
+
+/// The counts of one registrar, mirrored to swift-metrics.
+struct RegistrarCounts: Sendable {
+    private var values: [RegistrarCounter: UInt64] = [:]
+    private let metrics: [RegistrarCounter: Counter]
+
+    init() {
+        self.metrics = Dictionary(
+            uniqueKeysWithValues: RegistrarCounter.allCases.map {
+                ($0, Counter(label: "rserpool_registrar_" + $0.rawValue))
+            })
+    }
+
+    subscript(_ counter: RegistrarCounter) -> UInt64 { self.values[counter] ?? 0 }
+
+    mutating func count(_ counter: RegistrarCounter, by amount: Int = 1) {
+        guard amount > 0 else { return }
+        self.values[counter, default: 0] += UInt64(amount)
+        self.metrics[counter]?.increment(by: amount)
+    }
+
+    var all: [RegistrarCounter: UInt64] { self.values }
+}
