@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import RSerPoolCore
+
+/// `--preset` and `--timer`: the timers and thresholds of RFC 5352 §7 by their names in kebab case, and our own.
+package struct TimerSettings: Sendable {
+    package private(set) var timers: ASAPTimers
+    package private(set) var fastFailureDetection: Bool
+    /// Timers of RFC 5353 that were set: they are understood, and have no effect before registrars talk to one another.
+    package private(set) var withoutEffect: [String] = []
+
+    package init(preset: String?, timers settings: [String]) throws(CommandFailure) {
+        switch preset {
+        case nil, "rfc": (self.timers, self.fastFailureDetection) = (.rfc, false)
+        case "lan": (self.timers, self.fastFailureDetection) = (.lan, true)
+        case .some(let text): throw CommandFailure(.usage, "--preset \(text): no such preset; write rfc or lan")
+        }
+        for setting in settings { try self.apply(setting) }
+    }
+
+    private static let durations: [(name: String, field: any WritableKeyPath<ASAPTimers, Duration> & Sendable)] = [
+        ("t1-enrprequest", \.t1ENRPRequest), ("t2-registration", \.t2Registration),
+        ("t3-deregistration", \.t3Deregistration), ("t5-serverhunt", \.t5Serverhunt),
+        ("t6-serverannounce", \.t6Serverannounce), ("t7-enrpoutdate", \.t7ENRPOutdate),
+        ("stale-cache-value", \.staleCacheValue), ("retran-max", \.retranMax),
+        ("keep-alive-interval", \.keepAliveInterval), ("keep-alive-timeout", \.keepAliveTimeout),
+        ("minimum-check-interval", \.minimumCheckInterval), ("hunt-stagger", \.huntStagger),
+        ("hunt-retry-pause", \.huntRetryPause), ("poll-interval", \.pollInterval), ("stall-tolerance", \.stallTolerance),
+    ]
+
+    private static let counts: [(name: String, field: any WritableKeyPath<ASAPTimers, Int> & Sendable)] = [
+        ("max-reg-attempt", \.maxRegAttempt), ("max-request-retransmit", \.maxRequestRetransmit),
+        ("max-bad-pe-report", \.maxBadPEReport),
+    ]
+
+    private static let ofENRP = ["peer-heartbeat-cycle", "max-time-last-heard", "max-time-no-response"]
+
+    private mutating func apply(_ setting: String) throws(CommandFailure) {
+        guard let equals = setting.firstIndex(of: "=") else {
+            throw CommandFailure(.usage, "--timer \(setting): write NAME=DURATION, keep-alive-timeout=500ms for example")
+        }
+        let name = String(setting[..<equals])
+        let value = String(setting[setting.index(after: equals)...])
+        let option = "--timer \(name)"
+        if let entry = Self.durations.first(where: { Self.isSame($0.name, name) }) {
+            self.timers[keyPath: entry.field] = try parseDuration(value, option: option)
+        } else if Self.isSame("t4-reregistration", name) {
+            self.timers.t4Reregistration = try parseDuration(value, option: option)
+        } else if let entry = Self.counts.first(where: { Self.isSame($0.name, name) }) {
+            guard let count = Int(value), (0...1_000_000).contains(count) else {
+                throw CommandFailure(.usage, "\(option)=\(value): no count; write \(name)=3 for example")
+            }
+            self.timers[keyPath: entry.field] = count
+        } else if let known = Self.ofENRP.first(where: { Self.isSame($0, name) }) {
+            _ = try parseDuration(value, option: option)
+            self.withoutEffect.append(known)
+        } else {
+            let names = (Self.durations.map(\.name) + ["t4-reregistration"] + Self.counts.map(\.name) + Self.ofENRP).sorted()
+            throw CommandFailure(.usage, "\(option): no such timer; there are \(names.joined(separator: ", "))")
+        }
+    }
+
+    /// Hyphens are a matter of taste: t1-enrp-request is t1-enrprequest.
+    private static func isSame(_ name: String, _ other: String) -> Bool {
+        name.filter { $0 != "-" } == other.lowercased().filter { $0 != "-" }
+    }
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import RSerPoolWire
+
+extension PolicyType {
+    /// The name that policies have on a command line; `0x` and eight digits for a type without one.
+    package var name: String {
+        switch self {
+        case .roundRobin: "round-robin"
+        case .weightedRoundRobin: "weighted-round-robin"
+        case .random: "random"
+        case .weightedRandom: "weighted-random"
+        case .priority: "priority"
+        case .leastUsed: "least-used"
+        case .leastUsedDegradation: "least-used-degradation"
+        case .priorityLeastUsed: "priority-least-used"
+        case .randomizedLeastUsed: "randomized-least-used"
+        default: RegistrarID(rawValue: self.rawValue).description
+        }
+    }
+}
+
+extension PoolPolicy {
+    /// `{"type":"least-used","load":0.5}`: its name and its values; loads are fractions.
+    package var json: JSON { .object([("type", .string(self.type.name))] + self.values) }
+
+    /// As on a command line: `least-used:0.5`.
+    package var argument: String {
+        ([self.type.name] + self.values.map { $0.1.text.filter { $0 != "\"" } }).joined(separator: ":")
+    }
+
+    private var values: [(String, JSON)] {
+        switch self {
+        case .roundRobin, .random: []
+        case .weightedRoundRobin(let weight), .weightedRandom(let weight): [("weight", .integer(weight))]
+        case .priority(let priority): [("priority", .integer(priority))]
+        case .leastUsed(let load), .randomizedLeastUsed(let load): [("load", load.json)]
+        case .leastUsedDegradation(let load, let degradation), .priorityLeastUsed(let load, let degradation):
+            [("load", load.json), ("degradation", degradation.json)]
+        case .unknown(_, let octets): octets.isEmpty ? [] : [("data", .hexadecimal(octets))]
+        }
+    }
+}
+
+extension Load {
+    /// The fraction with the fewest decimals that stands for this very load: 0.5, not 0.5000000001164153.
+    package var json: JSON {
+        var scale: Double = 1
+        for _ in 0...10 {
+            let rounded = Double(UInt64(self.fraction * scale + 0.5)) / scale
+            if Load(fraction: rounded) == self { return .number(rounded) }
+            scale *= 10
+        }
+        return .number(self.fraction)
+    }
+}
