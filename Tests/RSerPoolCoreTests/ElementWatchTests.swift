@@ -51,7 +51,7 @@ struct ElementWatchTests {
         #expect(watch.timersFired(now: now + .seconds(5), inGrace: false) == .remove(.noAcknowledgement))
     }
 
-    @Test("A life ends when it was not renewed; each registration begins a full one [ASAP-082, ASAP-085]")
+    @Test("A life ends when it was not renewed; each registration begins a full one [ASAP-085]")
     mutating func life() {
         var watch = self.registered(Self.settings(interval: nil), life: .seconds(3))
         for second in [2, 4, 6] {

@@ -125,7 +125,7 @@ struct PoolSubscriptionTests {
         #expect(subscription.received(Self.list(2, 3), now: at(seconds: 3)).isEmpty)
     }
 
-    @Test("Where S is refused it polls, and the lists become changes [ASAP-137]")
+    @Test("Where S is refused it polls, and the lists become changes")
     func refused() {
         var subscription = Self.asking()
         _ = subscription.received(Self.list(1, updatesFollow: false), now: at(seconds: 1))
@@ -175,7 +175,7 @@ struct PoolSubscriptionTests {
         #expect(subscription.received(Self.part(100, [4]), now: at(seconds: 2)) == [.tell([.joined(member(4))])])
     }
 
-    @Test("An unknown pool is empty, and asked for again each second [ASAP-139]")
+    @Test("An unknown pool is empty, and asked for again each second")
     func unknownPool() {
         var subscription = Self.asking()
         #expect(subscription.received(Self.unknown, now: at(seconds: 1)) == [.tell([Self.snapshot()]), .unknownPool])
@@ -185,7 +185,7 @@ struct PoolSubscriptionTests {
         #expect(subscription.received(Self.part(1, [1], isSnapshot: true), now: at(seconds: 3)) == [.tell([.joined(member(1))])])
     }
 
-    @Test("The last element leaves: told, then asked for again [ASAP-144]")
+    @Test("The last element leaves: told, then asked for again")
     func emptied() {
         var subscription = Self.following()
         #expect(
@@ -263,7 +263,7 @@ struct PoolSubscriptionTests {
         #expect(subscription.received(other, now: at(seconds: 1)) == [.tell([.joined(member(129))])])
     }
 
-    @Test("A whole list that fills its message is partial too: nobody leaves by it [ASAP-143]")
+    @Test("A whole list that fills its message is partial too: nobody leaves by it")
     func listThatFillsTheMessage() {
         var subscription = Self.asking()
         // 40 octets each: 1 637 of them and a bit fit.

@@ -104,6 +104,18 @@ extension SCTPSuite {
             await other.close()
         }
 
+        @Test("Waiting for a peer that does not read costs no processor time", arguments: availableStacks)
+        func noSpinning(kind: SCTPStack.Kind) async throws {
+            let stuck = try await Self.stuck(kind)
+            let before = Process.processorTime
+            try await sharedLoop.clock.sleep(for: .seconds(1))
+            let used = Process.processorTime - before
+            // The userland stack's timers tick a hundred times a second; a loop that spins would use all of it.
+            #expect(used < .milliseconds(400))
+            await stuck.client.close()
+            await stuck.server.close(gracefulWithin: .zero)
+        }
+
         @Test("Cancelling a sender that waits ends it alone", arguments: availableStacks)
         func cancelSend(kind: SCTPStack.Kind) async throws {
             let stuck = try await Self.stuck(kind)

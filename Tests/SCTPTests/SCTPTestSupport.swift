@@ -152,6 +152,13 @@ struct Process {
     /// Sanitizers keep freed memory back.
     static let sanitizerSlack = getenv("RSERPOOL_SANITIZER") != nil ? 200_000_000 : 0
 
+    /// User and system time of all threads so far.
+    static var processorTime: Duration {
+        var time = timespec()
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+        return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+    }
+
     static var current: Process {
         var text = [UInt8](repeating: 0, count: 256)
         let file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC)

@@ -29,6 +29,8 @@ package struct ServerHunt: Sendable {
     private var attempts: [RegistrarAddress] = []
     /// Tried in this pass through the list.
     private var tried: Set<RegistrarAddress> = []
+    /// Not the first to be tried. Not the last either: what follows on the list may be forged (ASAP-203).
+    private var avoided: RegistrarAddress?
     private var t5: Duration
     private var pause: Duration
     /// How often all of the list has been tried without success since the hunt began.
@@ -48,7 +50,7 @@ package struct ServerHunt: Sendable {
     }
 
     /// Begins a hunt; one that runs goes on.
-    /// - Parameter avoided: the one that just failed us: it is tried last.
+    /// - Parameter avoided: the one that just failed us: another one is tried before it, if there is one.
     package mutating func start(
         _ list: [RegistrarAddress], avoiding avoided: RegistrarAddress? = nil, now: ContinuousClock.Instant
     ) -> [Action] {
@@ -56,7 +58,8 @@ package struct ServerHunt: Sendable {
         self.t5 = self.timers.t5Serverhunt
         self.pause = self.timers.huntRetryPause
         self.fruitlessPasses = 0
-        self.tried = avoided.map { list.count > 1 ? [$0] : [] } ?? []
+        self.tried = []
+        self.avoided = list.count > 1 ? avoided : nil
         self.state = .hunting(roundEnds: now + self.t5, nextAttempt: now)
         return self.proceed(list, now: now)
     }
@@ -119,7 +122,10 @@ package struct ServerHunt: Sendable {
             self.state = .hunting(roundEnds: roundEnds, nextAttempt: nil)
             return []
         }
-        guard let address = list.first(where: { !self.tried.contains($0) && !self.attempts.contains($0) }) else {
+        let avoided = self.avoided
+        self.avoided = nil
+        let untried = list.filter { !self.tried.contains($0) && !self.attempts.contains($0) }
+        guard let address = untried.first(where: { $0 != avoided }) ?? untried.first else {
             return self.endPass(roundEnds: roundEnds, now: now)
         }
         self.tried.insert(address)

@@ -3,6 +3,7 @@
 import Logging
 import NetworkAddress
 import RSerPool
+import RSerPoolRegistrar
 import RSerPoolTestKit
 import RSerPoolTransport
 import RSerPoolWire
@@ -210,5 +211,37 @@ enum FakeRegistrar {
 
     static func element(_ id: UInt32, _ policy: [UInt8] = roundRobinTLV) -> [UInt8] {
         elementTLV(id, home: 0xcafe_0001, sctpTLV(.ipv4(0xc000_0200 + id & 0xff)), policy)
+    }
+}
+
+/// A registrar of ours.
+struct TestRegistrar {
+    let node: Node
+    let registrar: Registrar
+
+    var endpoint: Endpoint { self.node.registrarEndpoint }
+    var tcpEndpoint: Endpoint { .tcp("\(self.node.addresses[0])") }
+
+    func statistics(_ counter: RegistrarCounter) -> UInt64 {
+        self.node.inspect { self.registrar.assumeIsolated { $0.statistics[counter] ?? 0 } }
+    }
+
+    var size: (pools: Int, elements: Int) { self.node.inspect { self.registrar.assumeIsolated { $0.size } } }
+}
+
+extension ClientWorld {
+    func startRegistrar(
+        _ name: String = "registrar", id: UInt32 = 0xcafe_0001, addresses: [IPAddress] = [],
+        _ adjust: (inout RegistrarConfiguration) -> Void = { _ in }
+    ) throws -> TestRegistrar {
+        var configuration = RegistrarConfiguration()
+        configuration.id = RegistrarID(rawValue: id)
+        adjust(&configuration)
+        let node = self.world.startNode(name, addresses: addresses)
+        let registrar = Registrar(configuration: configuration, host: node.host, logger: .quiet)
+        node.start { try await registrar.run() }
+        try self.world.settle()
+        if let failure = node.failures.first { throw failure }
+        return TestRegistrar(node: node, registrar: registrar)
     }
 }

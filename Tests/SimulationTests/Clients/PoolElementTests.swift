@@ -391,7 +391,7 @@ struct PoolElementTests {
                         element.id, life: 300, sctpTLV(port: link.remote.port, use: 1, addresses[0], addresses[1]), roundRobinTLV)))
     }
 
-    @Test("A registrar that can only be reached by TCP is none for an element: a clear error [ASAP-001, ASAP-189, ASAP-202]")
+    @Test("A registrar that can only be reached by TCP is none for an element: a clear error [ASAP-001, ASAP-202]")
     func onlyTCP() throws {
         let registrar = try self.lab.registrar("registrar", .tcp)
         let element = try self.lab.element(registrars: [registrar.tcpEndpoint])

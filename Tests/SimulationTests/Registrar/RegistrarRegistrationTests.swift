@@ -201,7 +201,7 @@ struct RegistrarRegistrationTests {
 
     // MARK: Identifiers in use
 
-    @Test("An identifier that is alive elsewhere: cause 0004 for the newcomer, the holder stays [ASAP-081, ASAP-075]")
+    @Test("An identifier that is alive elsewhere: cause 0004 for the newcomer, the holder stays [ASAP-081]")
     func identifierInUse() throws {
         self.peer.follow { heard, _ in heard.type == 0x07 ? [Say.alive("EchoPool", 1)] : [] }
         try self.lab.register(self.peer, 1)
@@ -240,7 +240,7 @@ struct RegistrarRegistrationTests {
         #expect(newcomer.newlyHeard().map(\.bytes) == [Say.rejected("EchoPool", 1, errorTLV((0x0004, [])))])
     }
 
-    @Test("The same place over another association is the same element, without a check [ASAP-081, ASAP-073]")
+    @Test("The same place over another association is the same element, without a check [ASAP-081]")
     func samePlace() throws {
         let addresses = [IPAddress.ipv4(0x0a01_0001)]
         let first = try self.lab.peer("first", addresses: addresses)

@@ -21,7 +21,7 @@ struct RegistrarResolutionTests {
         for id in ids { try self.lab.register(self.peer, id, policy: policy, life: .max) }
     }
 
-    @Test("All elements are listed, for elements and users, over SCTP and TCP alike [ASAP-002, ASAP-031, ASAP-111, ASAP-122, ASAP-124]")
+    @Test("All elements are listed, for elements and users, over SCTP and TCP alike [ASAP-002, ASAP-011, ASAP-031, ASAP-122, ASAP-124]")
     func everybody() throws {
         try self.register(1...5)
         let user = try self.lab.peer("user")

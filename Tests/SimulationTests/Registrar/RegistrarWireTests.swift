@@ -352,7 +352,7 @@ struct RegistrarWireTests {
         #expect(try self.lab.resolve(self.peer) == nil, "not taken for round robin either")
     }
 
-    @Test("One message is one user message, on PPID 11 [WIRE-011, ASAP-005, ASAP-006]")
+    @Test("One message is one user message, on PPID 11 [WIRE-011, ASAP-005, ASAP-006, ASAP-271]")
     func userMessages() throws {
         try self.populate()
         _ = self.peer.newlyHeard()
