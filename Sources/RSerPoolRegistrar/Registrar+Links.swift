@@ -8,6 +8,8 @@ internal import RSerPoolWire
 // What happens to links, and to the elements and subscriptions that hang on them.
 extension Registrar {
     func handle(_ event: LinkEvent, _ port: any Port) {
+        // Links that we end ourselves say nothing about those at their far ends.
+        guard !self.isClosing else { return }
         let now = self.host.clock.now
         self.observe(now)
         switch event {
@@ -25,7 +27,11 @@ extension Registrar {
 
     /// An element that needs a link to be asked over has this one.
     private func lead(_ link: Link, to key: ElementKey, now: ContinuousClock.Instant) {
-        guard let element = self.elements[key], let verdict = element.assumeIsolated({ $0.linkOpened(link) }) else { return }
+        guard let element = self.elements[key], let verdict = element.assumeIsolated({ $0.linkOpened(link) }) else {
+            return
+        }
+        // It is over already: the keep-alive's timer tries again, or gives the element up.
+        if case .connect = verdict { return }
         self.links[link.id]?.elements.insert(key)
         self.take(verdict, of: key, now: now)
     }

@@ -53,6 +53,7 @@ public actor Registrar: Service {
 
     private var ports: [any Port] = []
     private var announcer: (any DatagramPort)?
+    private(set) var isClosing = false
     private let whenReady = OneShot<[BoundEndpoint]>()
     private nonisolated let stopping = OneShot<Void>()
 
@@ -207,6 +208,7 @@ public actor Registrar: Service {
     }
 
     private func close(within limit: Duration) async {
+        self.isClosing = true
         self.announcer?.close()
         self.announcer = nil
         let ports = self.ports

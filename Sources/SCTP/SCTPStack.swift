@@ -33,8 +33,23 @@ public struct SCTPStack: Sendable {
     /// The userland stack. There is one per process, for ever: the first call starts it, later ones return it.
     /// - Throws: `stackUnavailable` when it runs on another loop already.
     public static func userland(on loop: SocketLoop) throws(SCTPError) -> SCTPStack {
-        SCTPStack(kind: .userland, loop: loop, opener: try UserlandStack.start(on: loop))
+        let stack = try self.userland { loop }
+        guard stack.loop === loop else {
+            throw SCTPError(.stackUnavailable, "this process's userland SCTP stack runs on another loop")
+        }
+        return stack
     }
+
+    /// The userland stack of this process, whichever loop it runs on; the first call of all starts it on the loop it makes.
+    package static func userland(
+        startingOn makeLoop: () throws(SocketLoopError) -> SocketLoop
+    ) throws(SCTPError) -> SCTPStack {
+        let stack = try UserlandStack.start(on: makeLoop)
+        return SCTPStack(kind: .userland, loop: stack.loop, opener: stack)
+    }
+
+    /// Whether the userland stack of this process runs on `loop`: then it must not be stopped.
+    package static func isUserland(_ loop: SocketLoop) -> Bool { UserlandStack.running?.loop === loop }
 
     /// The kernel's stack where there is one, the userland stack elsewhere.
     public static func automatic(on loop: SocketLoop) throws(SCTPError) -> SCTPStack {

@@ -13,7 +13,11 @@ import Musl
 
 /// The loop all SCTP tests share: there is one userland stack per process, and it stays on its loop.
 let sharedLoop: SocketLoop = {
-    do { return try SocketLoop(name: "sctp-tests") } catch { fatalError("\(error)") }
+    do {
+        return try SCTPStack.userland { () throws(SocketLoopError) in try SocketLoop(name: "sctp-tests") }.loop
+    } catch {
+        fatalError("\(error)")
+    }
 }()
 
 /// Set where kernel SCTP must be tested: then its absence is a failure and not a reason to skip.

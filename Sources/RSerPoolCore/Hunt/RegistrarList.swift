@@ -31,7 +31,9 @@ package struct RegistrarList: Sendable {
         self.configured + self.announced.map(\.address)
     }
 
-    package var nextDeadline: ContinuousClock.Instant? { self.announced.map(\.lastHeard).min().map { $0 + self.lifetime } }
+    package var nextDeadline: ContinuousClock.Instant? {
+        self.announced.map(\.lastHeard).min().map { $0 + self.lifetime }
+    }
 
     /// Registrars announce every (N+1)·T6: with many of them T7 alone would forget each before its next word (ASAP-187).
     private var lifetime: Duration {

@@ -63,13 +63,11 @@ public enum SocketHost {
     /// Ends the thread of a host that ``open(_:)`` gave, when what was queued has run. Close everything that lives on it before:
     /// what waits for it afterwards waits for ever. The userland stack's thread does not end.
     public static func close(_ host: Host) {
-        guard let loop = host.executor as? SocketLoop, loop !== self.userlandLoop.withLock({ $0 }) else { return }
+        guard let loop = host.executor as? SocketLoop, !SCTPStack.isUserland(loop) else { return }
         loop.stop()
     }
 
     private static let process = Locked<(options: SocketHostOptions, host: Host)?>(nil)
-    /// The loop that has the userland stack, once there is one.
-    private static let userlandLoop = Locked<SocketLoop?>(nil)
 
     private typealias Ground = (loop: SocketLoop, stack: Result<SCTPStack, TransportError>)
 
@@ -84,18 +82,13 @@ public enum SocketHost {
     }
 
     private static func userland(_ options: SocketHostOptions) throws(SocketHostError) -> Ground {
-        try self.userlandLoop.withLock { current throws(SocketHostError) in
-            let loop = if let current { current } else { try self.startLoop(options) }
-            do throws(SCTPError) {
-                let stack = try SCTPStack.userland(on: loop)
-                current = loop
-                return (loop, .success(stack))
-            } catch {
-                // Nobody asked for SCTP: the rest works.
-                if options.stack == .auto { return (loop, .failure(TransportError(error))) }
-                loop.stop()
-                throw SocketHostError("\(error.message); open hosts with SocketHost only")
-            }
+        do throws(SCTPError) {
+            let stack = try SCTPStack.userland { () throws(SocketLoopError) in try SocketLoop(name: options.name) }
+            return (stack.loop, .success(stack))
+        } catch {
+            // Nobody asked for SCTP: the rest works.
+            guard options.stack == .auto else { throw SocketHostError(error.message) }
+            return (try self.startLoop(options), .failure(TransportError(error)))
         }
     }
 

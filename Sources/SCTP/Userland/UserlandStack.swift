@@ -75,14 +75,18 @@ final class UserlandStack: StackOpener, @unchecked Sendable {
 
     private static let current = Locked<UserlandStack?>(nil)
 
-    /// The process's stack; the first call starts it.
-    static func start(on loop: SocketLoop) throws(SCTPError) -> UserlandStack {
+    /// The process's stack, if it has been started.
+    static var running: UserlandStack? { self.current.withLock { $0 } }
+
+    /// The process's stack; the first call starts it, on the loop that it makes.
+    static func start(on makeLoop: () throws(SocketLoopError) -> SocketLoop) throws(SCTPError) -> UserlandStack {
         try self.current.withLock { (current) throws(SCTPError) in
-            if let stack = current {
-                guard stack.loop === loop else {
-                    throw SCTPError(.stackUnavailable, "this process's userland SCTP stack runs on another loop")
-                }
-                return stack
+            if let current { return current }
+            let loop: SocketLoop
+            do throws(SocketLoopError) {
+                loop = try makeLoop()
+            } catch {
+                throw SCTPError(.noResources, "no thread for sockets can be started: \(error)")
             }
             let stack = try UserlandStack(loop: loop)
             current = stack
