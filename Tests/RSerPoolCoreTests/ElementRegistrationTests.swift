@@ -68,7 +68,12 @@ struct ElementRegistrationTests {
         #expect(machine.homeFound(now: at(seconds: 31)) == [.sendRegistration])
     }
 
-    @Test("After more than MAX-REG-ATTEMPT it reports and goes on with back-off; a success begins the count anew [ASAP-061, ASAP-062]")
+    @Test(
+        """
+        After more than MAX-REG-ATTEMPT it reports and goes on with back-off; a success begins the count anew \
+        [ASAP-061, ASAP-062]
+        """
+    )
     func reportsAndGoesOn() {
         var machine = Self.machine()
         var sent: [Int] = []
@@ -174,7 +179,9 @@ struct ElementRegistrationTests {
         #expect(machine.nextDeadline == nil)
     }
 
-    @Test("T3 ends, or the home is lost: another home is told; not for ever [ASAP-093, ASAP-094]", arguments: [true, false])
+    @Test(
+        "T3 ends, or the home is lost: another home is told; not for ever [ASAP-093, ASAP-094]",
+        arguments: [true, false])
     func t3(isLost: Bool) {
         var machine = Self.registered()
         _ = machine.deregister(now: at(seconds: 0))

@@ -93,7 +93,9 @@ struct ElementWatchTests {
     @Test("More reporters than MAX-BAD-PE-REPORT remove it, alive or not; one reporter counts once [ASAP-175]")
     mutating func reporters() {
         var watch = self.registered()
-        for reporter in ["a", "b", "c"] { #expect(watch.reported(by: reporter, now: at(seconds: 1)) != .remove(.reportedUnreachable)) }
+        for reporter in ["a", "b", "c"] {
+            #expect(watch.reported(by: reporter, now: at(seconds: 1)) != .remove(.reportedUnreachable))
+        }
         watch.acknowledged(now: at(seconds: 2), using: &self.generator)
         #expect(watch.reportCount == 3)
         #expect(watch.reported(by: "c", now: at(seconds: 3)) == .sendKeepAlive)
@@ -109,7 +111,9 @@ struct ElementWatchTests {
         #expect(watch.reported(by: "d", now: at(seconds: 3)) == .sendKeepAlive)
     }
 
-    @Test("An association that ends in order is asked after, a lost one removes at once [ASAP-086]", arguments: [true, false])
+    @Test(
+        "An association that ends in order is asked after, a lost one removes at once [ASAP-086]",
+        arguments: [true, false])
     mutating func associationEnds(wasOrderly: Bool) {
         var watch = self.registered()
         let action = watch.linkEnded(wasOrderly: wasOrderly, now: at(seconds: 1), inGrace: false)

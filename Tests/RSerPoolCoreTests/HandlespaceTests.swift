@@ -11,7 +11,12 @@ struct HandlespaceTests {
     private static let control = UserTransport.sctp(
         SCTPTransport(port: 7, use: .dataAndControl, addresses: [.ipv4(0xc000_0201)]))
 
-    @Test("The first element makes the pool, further ones join it, a known identifier renews [ASAP-064, ASAP-066, ASAP-069]")
+    @Test(
+        """
+        The first element makes the pool, further ones join it, a known identifier renews [ASAP-064, ASAP-066, \
+        ASAP-069]
+        """
+    )
     func joining() {
         var space = Handlespace()
         #expect(space.register(member(1), in: echo) == .added(createdPool: true))
@@ -32,7 +37,10 @@ struct HandlespaceTests {
     }
 
     @Test(
-        "What differs from the pool is a cause, several in the order 0005, 0007, 0008 [ASAP-065, ASAP-067, ASAP-068, POL-017]",
+        """
+        What differs from the pool is a cause, several in the order 0005, 0007, 0008 [ASAP-065, ASAP-067, \
+        ASAP-068, POL-017]
+        """,
         arguments: [
             (member(2, policy: .random), [ErrorCause.Code.inconsistentPolicy]),
             (member(2, transport: .sctp(SCTPTransport(port: 9, addresses: [.ipv4(1)]))), []),
@@ -144,7 +152,9 @@ struct HandlespaceTests {
         #expect(space.poolCount == 0)
     }
 
-    @Test("The checksum follows each change, and equals one computed anew [WIRE-059, WIRE-060]", arguments: 0..<20 as Range<UInt64>)
+    @Test(
+        "The checksum follows each change, and equals one computed anew [WIRE-059, WIRE-060]",
+        arguments: 0..<20 as Range<UInt64>)
     func checksum(seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
         let homes = [RegistrarID(rawValue: 1), RegistrarID(rawValue: 2)]
@@ -153,7 +163,8 @@ struct HandlespaceTests {
         var naive: [ElementKey: RegistrarID] = [:]
         for step in 0..<400 {
             let key = ElementKey(
-                pool: handles[Int.random(in: 0..<3, using: &generator)], id: id(Int.random(in: 1...9, using: &generator)))
+                pool: handles[Int.random(in: 0..<3, using: &generator)],
+                id: id(Int.random(in: 1...9, using: &generator)))
             if Bool.random(using: &generator) {
                 let owner = homes[Int.random(in: 0..<2, using: &generator)]
                 _ = space.register(member(Int(key.id.rawValue), home: owner), in: key.pool)
@@ -173,7 +184,9 @@ struct HandlespaceTests {
         #expect(space.elementCount == 0)
     }
 
-    @Test("A selection hands out the octets that the element registered, its own policy values in them [POL-018, POL-019]")
+    @Test(
+        "A selection hands out the octets that the element registered, its own policy values in them [POL-018, POL-019]"
+    )
     func selection() {
         var space = Handlespace()
         var generator = SeededGenerator(seed: 1)

@@ -43,7 +43,9 @@ struct ServerHuntTests {
         #expect(hunt.attemptFailed(list[0], list, now: at(.milliseconds(2))).isEmpty, "it was told of that already")
     }
 
-    @Test("T5 doubles up to RETRAN-MAX; a round begins with others than the last [ASAP-193, ASAP-197, ASAP-198, ASAP-199]")
+    @Test(
+        "T5 doubles up to RETRAN-MAX; a round begins with others than the last [ASAP-193, ASAP-197, ASAP-198, ASAP-199]"
+    )
     func rounds() {
         var hunt = ServerHunt(timers: .rfc)
         let list = Self.list(7)
@@ -130,7 +132,9 @@ struct ServerHuntTests {
         #expect(hunt.timersFired(list, now: at(.milliseconds(250))) == [.connect(list[0])])
         #expect(hunt.attemptFailed(list[0], list, now: at(.milliseconds(251))) == [.connect(list[2])])
         var lone = ServerHunt(timers: .rfc)
-        #expect(lone.start([list[0]], avoiding: list[0], now: at(seconds: 0)) == [.connect(list[0])], "nobody else is there")
+        #expect(
+            lone.start([list[0]], avoiding: list[0], now: at(seconds: 0)) == [.connect(list[0])], "nobody else is there"
+        )
     }
 
     @Test("An empty list waits, and a newcomer on it is tried at once")
@@ -204,7 +208,8 @@ struct RegistrarListTests {
         let announce = Self.announce(
             1,
             [
-                .sctp(SCTPTransport(port: 4_000, addresses: [ip])), .sctp(SCTPTransport(port: 4_001, addresses: [.anyIPv4])),
+                .sctp(SCTPTransport(port: 4_000, addresses: [ip])),
+                .sctp(SCTPTransport(port: 4_001, addresses: [.anyIPv4])),
                 .tcp(SocketAddress(ip: .anyIPv4, port: 4_002)),
             ])
         list.received(announce, from: Self.source, now: at(seconds: 0))
@@ -288,7 +293,9 @@ struct AnnounceScheduleTests {
         return moments
     }
 
-    @Test("Every (N+1)·T6, the own announcements not counting [ASAP-181]", arguments: [([], 1), ([1], 1), ([2], 2), ([1, 2, 3, 4], 4)] as [([UInt32], Int)])
+    @Test(
+        "Every (N+1)·T6, the own announcements not counting [ASAP-181]",
+        arguments: [([], 1), ([1], 1), ([2], 2), ([1, 2, 3, 4], 4)] as [([UInt32], Int)])
     func interval(others: [UInt32], interval: Int) {
         #expect(Self.moments(others: others, until: 20) == Array(stride(from: 0, to: 20, by: interval)))
     }
@@ -308,7 +315,8 @@ struct AnnounceScheduleTests {
     func flood() {
         var schedule = AnnounceSchedule(own: Self.own, timers: .rfc)
         for number in 2..<10_000 as Range<UInt32> {
-            schedule.received(ServerAnnounce(registrar: RegistrarID(rawValue: number), transports: []), now: at(seconds: 0))
+            schedule.received(
+                ServerAnnounce(registrar: RegistrarID(rawValue: number), transports: []), now: at(seconds: 0))
         }
         #expect(schedule.isDue(now: at(seconds: 0)) == true)
         #expect(schedule.nextDeadline(now: at(seconds: 0)) <= at(seconds: AnnounceSchedule.maxHeard + 1))

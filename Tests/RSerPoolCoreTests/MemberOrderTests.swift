@@ -137,7 +137,12 @@ struct RoundRobinOrderTests {
 
 @Suite("Random at the registrar (RFC 5356 §4.3.2)")
 struct RandomOrderTests {
-    @Test("A uniform sample: each first with 1/n, included with k/n, the order of joining without meaning [POL-045, POL-048]")
+    @Test(
+        """
+        A uniform sample: each first with 1/n, included with k/n, the order of joining without meaning [POL-045, \
+        POL-048]
+        """
+    )
     func uniform() {
         var order = Lineup(RandomOrder(), "ABCD", .random, seed: 7)
         var firsts: [Character: Int] = [:]
@@ -248,7 +253,9 @@ struct LeastUsedOrderTests {
                 order.leave(name)
                 list.removeAll { $0.name == name }
             case 2:
-                guard let index = list.firstIndex(where: { $0.name == name }), list[index].load != load else { continue }
+                guard let index = list.firstIndex(where: { $0.name == name }), list[index].load != load else {
+                    continue
+                }
                 order.renew(name, Self.load(load))
                 list.remove(at: index)
                 list.append((name, load))

@@ -26,7 +26,12 @@ struct ResolverTests {
         #expect(resolver.timersFired(now: at(seconds: 16)).isEmpty)
     }
 
-    @Test("T1 ends: again, and a hunt beside it; three copies in all, then the user is told [ASAP-209, ASAP-210, ASAP-211]")
+    @Test(
+        """
+        T1 ends: again, and a hunt beside it; three copies in all, then the user is told [ASAP-209, ASAP-210, \
+        ASAP-211]
+        """
+    )
     func retransmission() {
         var resolver = Self.atHome()
         _ = resolver.request(Self.request, now: at(seconds: 0))
@@ -208,7 +213,9 @@ struct MemberChooserTests {
         #expect(Self.letters(&chooser, 2) == "BB")
     }
 
-    @Test("Who is unreachable is left out, whatever the policy [POL-022]", arguments: [.roundRobin, .random, .leastUsed(load: .idle)] as [PoolPolicy])
+    @Test(
+        "Who is unreachable is left out, whatever the policy [POL-022]",
+        arguments: [.roundRobin, .random, .leastUsed(load: .idle)] as [PoolPolicy])
     func unreachable(policy: PoolPolicy) {
         var chooser = MemberChooser(members: (1...3).map { member($0, policy: policy) }, policy: policy)
         chooser.markUnreachable(id(2))

@@ -21,7 +21,10 @@ struct MembershipTrackerTests {
     func wholeLists() {
         var tracker = MembershipTracker()
         _ = tracker.replace(with: [member(1), member(2)])
-        #expect(tracker.replace(with: [Self.busy, member(3)]) == [.left(member(2)), .updated(Self.busy), .joined(member(3))])
+        #expect(
+            tracker.replace(with: [Self.busy, member(3)]) == [
+                .left(member(2)), .updated(Self.busy), .joined(member(3)),
+            ])
         #expect(tracker.members == [Self.busy, member(3)])
         #expect(tracker.replace(with: []) == [.left(Self.busy), .left(member(3))])
         #expect(tracker.isEmpty)
@@ -132,7 +135,9 @@ struct PoolSubscriptionTests {
         #expect(subscription.nextDeadline == at(seconds: 2))
         #expect(subscription.timersFired(now: at(seconds: 2)) == [.send(Self.request)])
         #expect(
-            subscription.received(Self.list(1, 2, updatesFollow: false), now: at(seconds: 2)) == [.tell([.joined(member(2))])])
+            subscription.received(Self.list(1, 2, updatesFollow: false), now: at(seconds: 2)) == [
+                .tell([.joined(member(2))])
+            ])
     }
 
     @Test("Increments in order are applied, over the wrap of the number too", arguments: [7, .max] as [UInt32])
@@ -141,7 +146,10 @@ struct PoolSubscriptionTests {
         #expect(
             subscription.received(Self.part(sequence &+ 1, [3], gone: [1]), now: at(seconds: 1))
                 == [.tell([.left(member(1)), .joined(member(3))])])
-        #expect(subscription.received(Self.part(sequence &+ 2, [], gone: [3]), now: at(seconds: 1)) == [.tell([.left(member(3))])])
+        #expect(
+            subscription.received(Self.part(sequence &+ 2, [], gone: [3]), now: at(seconds: 1)) == [
+                .tell([.left(member(3))])
+            ])
         #expect(subscription.members == [member(2)])
     }
 
@@ -159,10 +167,14 @@ struct PoolSubscriptionTests {
     @Test("A snapshot in parts is told when it is whole")
     func parts() {
         var subscription = Self.asking()
-        #expect(subscription.received(Self.part(7, [1, 2], isSnapshot: true, more: true), now: at(seconds: 10)).isEmpty)
+        #expect(
+            subscription.received(Self.part(7, [1, 2], isSnapshot: true, more: true), now: at(seconds: 10)).isEmpty)
         #expect(subscription.members == nil)
         #expect(subscription.nextDeadline == at(seconds: 25), "T1 begins anew with each part")
-        #expect(subscription.received(Self.part(7, [3], isSnapshot: true), now: at(seconds: 11)) == [.tell([Self.snapshot(1, 2, 3)])])
+        #expect(
+            subscription.received(Self.part(7, [3], isSnapshot: true), now: at(seconds: 11)) == [
+                .tell([Self.snapshot(1, 2, 3)])
+            ])
     }
 
     @Test("Too slow for increments: a snapshot unasked, told as changes")
@@ -182,7 +194,10 @@ struct PoolSubscriptionTests {
         #expect(subscription.timersFired(now: at(seconds: 2)) == [.send(Self.request)])
         #expect(subscription.received(Self.unknown, now: at(seconds: 2)) == [.unknownPool])
         _ = subscription.timersFired(now: at(seconds: 3))
-        #expect(subscription.received(Self.part(1, [1], isSnapshot: true), now: at(seconds: 3)) == [.tell([.joined(member(1))])])
+        #expect(
+            subscription.received(Self.part(1, [1], isSnapshot: true), now: at(seconds: 3)) == [
+                .tell([.joined(member(1))])
+            ])
     }
 
     @Test("The last element leaves: told, then asked for again")
@@ -202,7 +217,10 @@ struct PoolSubscriptionTests {
         #expect(subscription.members == [member(1), member(2)], "what was known stays known")
         #expect(subscription.received(Self.part(8, [3]), now: at(seconds: 1)).isEmpty)
         #expect(subscription.homeFound(now: at(seconds: 2)) == [.send(Self.request)])
-        #expect(subscription.received(Self.part(1, [2], isSnapshot: true), now: at(seconds: 2)) == [.tell([.resumed, Self.snapshot(2)])])
+        #expect(
+            subscription.received(Self.part(1, [2], isSnapshot: true), now: at(seconds: 2)) == [
+                .tell([.resumed, Self.snapshot(2)])
+            ])
     }
 
     @Test("A registrar that has just come does not empty a full pool with its first word")
@@ -210,10 +228,14 @@ struct PoolSubscriptionTests {
         var subscription = Self.following()
         _ = subscription.homeLost()
         _ = subscription.homeFound(now: at(seconds: 10))
-        #expect(subscription.received(Self.unknown, now: at(seconds: 10)).isEmpty, "its elements have not come back yet")
+        #expect(
+            subscription.received(Self.unknown, now: at(seconds: 10)).isEmpty, "its elements have not come back yet")
         #expect(subscription.members == [member(1), member(2)])
         #expect(subscription.timersFired(now: at(seconds: 11)) == [.send(Self.request)])
-        #expect(subscription.received(Self.part(1, [1], isSnapshot: true), now: at(seconds: 11)) == [.tell([.resumed, Self.snapshot(1)])])
+        #expect(
+            subscription.received(Self.part(1, [1], isSnapshot: true), now: at(seconds: 11)) == [
+                .tell([.resumed, Self.snapshot(1)])
+            ])
     }
 
     @Test("But when it keeps saying so, the pool is empty")
@@ -239,7 +261,10 @@ struct PoolSubscriptionTests {
         var subscription = Self.following()
         _ = subscription.received(Self.part(99, [3]), now: at(seconds: 1))
         #expect(subscription.timersFired(now: at(seconds: 16)) == [.tell([.interrupted]), .hunt, .send(Self.request)])
-        #expect(subscription.received(Self.part(100, [1], isSnapshot: true), now: at(seconds: 17)) == [.tell([.resumed, Self.snapshot(1)])])
+        #expect(
+            subscription.received(Self.part(100, [1], isSnapshot: true), now: at(seconds: 17)) == [
+                .tell([.resumed, Self.snapshot(1)])
+            ])
     }
 
     @Test("Another refusal than 'unknown pool' empties nothing")

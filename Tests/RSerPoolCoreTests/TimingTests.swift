@@ -30,7 +30,9 @@ struct ASAPTimersTests {
         #expect(ASAPTimers.rfc.reregistrationInterval(life: life.map { .seconds($0) }) == .seconds(expected))
     }
 
-    @Test("A configured T4 rules, but an element renews before its life ends", arguments: [(30.0, 30.0), (20, 15), (nil, 30)] as [(Double?, Double)])
+    @Test(
+        "A configured T4 rules, but an element renews before its life ends",
+        arguments: [(30.0, 30.0), (20, 15), (nil, 30)] as [(Double?, Double)])
     func configuredT4(life: Double?, expected: Double) {
         var timers = ASAPTimers()
         timers.t4Reregistration = .seconds(30)

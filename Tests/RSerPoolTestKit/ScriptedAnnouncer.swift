@@ -47,7 +47,9 @@ package actor ScriptedAnnouncer: DatagramReceiver {
 
 extension World {
     /// - Parameter addresses: those of a peer, to speak for its machine.
-    package func startAnnouncer(_ name: String, _ group: SocketAddress, addresses: [IPAddress] = []) throws -> ScriptedAnnouncer {
+    package func startAnnouncer(
+        _ name: String, _ group: SocketAddress, addresses: [IPAddress] = []
+    ) throws -> ScriptedAnnouncer {
         let node = self.startNode(name, addresses: addresses)
         let announcer = ScriptedAnnouncer(node: node, epoch: node.host.clock.now - self.now)
         node.start { try await announcer.join(group) }

@@ -62,7 +62,7 @@ package actor ScriptedPeer: PortReceiver {
             self.linksSeen += 1
         case .message(let message, let link):
             let heard = Heard(
-                bytes: message.bytes, payloadProtocol: message.payloadProtocol, link: link, 
+                bytes: message.bytes, payloadProtocol: message.payloadProtocol, link: link,
                 time: self.epoch.duration(to: self.host.clock.now))
             self.heard.append(heard)
             self.counts[heard.type, default: 0] += 1
@@ -77,7 +77,8 @@ package actor ScriptedPeer: PortReceiver {
         }
     }
 
-    private nonisolated func act<Result: Sendable>(_ body: (isolated ScriptedPeer) throws -> Result) rethrows -> Result {
+    private nonisolated func act<Result: Sendable>(_ body: (isolated ScriptedPeer) throws -> Result) rethrows -> Result
+    {
         try self.node.inspect { try self.assumeIsolated(body) }
     }
 
@@ -158,7 +159,8 @@ extension World {
     ///   - port: 0: any free one.
     ///   - listens: whether others may connect to it.
     package func startPeer(
-        _ name: String, _ scheme: LinkScheme = .sctp, port: UInt16 = 0, listens: Bool = true, addresses: [IPAddress] = [],
+        _ name: String, _ scheme: LinkScheme = .sctp, port: UInt16 = 0, listens: Bool = true,
+        addresses: [IPAddress] = [],
         sendBufferLimit: Int = 1 << 20
     ) throws -> ScriptedPeer {
         let node = self.startNode(name, addresses: addresses)

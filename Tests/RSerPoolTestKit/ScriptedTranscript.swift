@@ -40,7 +40,8 @@ package final class ScriptedTranscript: CustomStringConvertible {
         switch event.kind {
         case .sent(let message, _, let receiver): "\(event.node) → \(receiver): \(Self.text(message))"
         case .multicast(let bytes, _): "\(event.node) → all: \(Self.name(of: bytes))"
-        case .connecting(_, let remote): "\(event.node) connects to \(remote.addresses.map(\.description)):\(remote.port)"
+        case .connecting(_, let remote):
+            "\(event.node) connects to \(remote.addresses.map(\.description)):\(remote.port)"
         case .up(let link): "\(event.node) has link \(link.id)"
         case .down(let link, let reason): "\(event.node) lost link \(link): \(reason.rawValue)"
         case .crashed: "\(event.node) dies"

@@ -156,10 +156,10 @@ struct Process {
     /// Sanitizers keep freed memory back.
     static let sanitizerSlack = getenv("RSERPOOL_SANITIZER") != nil ? 200_000_000 : 0
 
-    /// User and system time of all threads so far.
-    static var processorTime: Duration {
+    /// Processor time of the calling thread so far.
+    static var threadTime: Duration {
         var time = timespec()
-        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
         return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
     }
 

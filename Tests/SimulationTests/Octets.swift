@@ -44,7 +44,9 @@ func udpTLV(port: UInt16 = 7, _ addresses: IPAddress...) -> [UInt8] {
     tlv(0x0006, octets(port) + octets(0 as UInt16) + addresses.flatMap(addressTLV))
 }
 
-func policyTLV(_ type: UInt32, _ values: UInt32...) -> [UInt8] { tlv(0x0008, octets(type) + values.flatMap { octets($0) }) }
+func policyTLV(_ type: UInt32, _ values: UInt32...) -> [UInt8] {
+    tlv(0x0008, octets(type) + values.flatMap { octets($0) })
+}
 
 let roundRobinTLV = policyTLV(1)
 let randomTLV = policyTLV(3)
@@ -79,7 +81,9 @@ enum Say {
         message(0x05, flags: s ? 1 : 0, handleTLV(pool), more)
     }
     static func unknown(_ pool: String) -> [UInt8] { message(0x06, handleTLV(pool), errorTLV((0x0009, []))) }
-    static func members(_ pool: String, a: Bool = false, policy: [UInt8] = roundRobinTLV, _ elements: [[UInt8]], _ more: [UInt8] = []) -> [UInt8] {
+    static func members(
+        _ pool: String, a: Bool = false, policy: [UInt8] = roundRobinTLV, _ elements: [[UInt8]], _ more: [UInt8] = []
+    ) -> [UInt8] {
         message(0x06, flags: a ? 1 : 0, handleTLV(pool), policy, Array(elements.joined()), more)
     }
     static func keepAlive(_ registrar: UInt32, _ pool: String, h: Bool = false, _ more: [UInt8] = []) -> [UInt8] {

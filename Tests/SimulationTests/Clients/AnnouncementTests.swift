@@ -15,7 +15,9 @@ struct AnnouncementTests {
 
     private let lab = ClientWorld()
 
-    private func startRegistrar(_ name: String, id: UInt32, _ adjust: (inout RegistrarConfiguration) -> Void = { _ in }) throws -> Node {
+    private func startRegistrar(
+        _ name: String, id: UInt32, _ adjust: (inout RegistrarConfiguration) -> Void = { _ in }
+    ) throws -> Node {
         try self.lab.startRegistrar(name, id: id) {
             $0.announceGroup = Self.group
             adjust(&$0)
@@ -47,7 +49,12 @@ struct AnnouncementTests {
         #expect((19...21).contains(ears.allHeard.count - alone))
     }
 
-    @Test("It lists its transports, SCTP and TCP and no others, as octets of E10b; the port is the configured one [ASAP-010, ASAP-033, ASAP-182]")
+    @Test(
+        """
+        It lists its transports, SCTP and TCP and no others, as octets of E10b; the port is the configured one \
+        [ASAP-010, ASAP-033, ASAP-182]
+        """
+    )
     func content() throws {
         let ears = try self.lab.world.startAnnouncer("ears", Self.group)
         let address = IPAddress.ipv4(0x0a01_0001)
@@ -69,7 +76,12 @@ struct AnnouncementTests {
         #expect(ears.allHeard.isEmpty)
     }
 
-    @Test("Element and user find an announced registrar, whatever its port, without any list [ASAP-010, ASAP-019, ASAP-180, ASAP-183]")
+    @Test(
+        """
+        Element and user find an announced registrar, whatever its port, without any list [ASAP-010, ASAP-019, \
+        ASAP-180, ASAP-183]
+        """
+    )
     func discovery() throws {
         let element = try self.lab.element(registrars: [], announceGroup: Self.group)
         let user = try self.lab.user(registrars: [], announceGroup: Self.group)
@@ -96,7 +108,9 @@ struct AnnouncementTests {
         let announcer = try self.lab.world.startAnnouncer("announcer", Self.group)
         let user = try self.lab.user(registrars: [], announceGroup: Self.group)
         announcer.send(
-            Self.announce(1, udpTLV(port: 5, registrar.address), sctpTLV(port: 3863, registrar.address), tlv(0x0010, [1, 2, 3, 4])))
+            Self.announce(
+                1, udpTLV(port: 5, registrar.address), sctpTLV(port: 3863, registrar.address),
+                tlv(0x0010, [1, 2, 3, 4])))
         #expect(try self.lab.value(user.resolve(), within: .seconds(2)).members.count == 1)
     }
 
@@ -146,7 +160,12 @@ struct AnnouncementTests {
         #expect(sctp.heard(.registration).count == 1)
     }
 
-    @Test("Ten thousand forged announcements: the configured registrar is found all the same, the work is bounded [ASAP-203, ASAP-302]")
+    @Test(
+        """
+        Ten thousand forged announcements: the configured registrar is found all the same, the work is bounded \
+        [ASAP-203, ASAP-302]
+        """
+    )
     func flood() throws {
         let registrar = try self.lab.registrar(script: FakeRegistrar.listing([1]))
         let announcer = try self.lab.world.startAnnouncer("announcer", Self.group)
@@ -170,7 +189,10 @@ struct AnnouncementTests {
         let ears = try self.lab.world.startAnnouncer("ears", Self.group)
         let node = try self.startRegistrar("registrar", id: 1)
         let user = try self.lab.user(registrars: [], announceGroup: Self.group)
-        for bytes in [[], [0x0a], hex("0a000004"), hex("41000004"), hex("0a00ffff cafe0001"), Self.announce(7, tlv(0x4123), tlv(0xc123)), Say.resolve("EchoPool")] {
+        for bytes in [
+            [], [0x0a], hex("0a000004"), hex("41000004"), hex("0a00ffff cafe0001"),
+            Self.announce(7, tlv(0x4123), tlv(0xc123)), Say.resolve("EchoPool"),
+        ] {
             ears.send(bytes)
         }
         try self.lab.world.run(for: .seconds(5))

@@ -108,9 +108,13 @@ struct TestElement {
     /// The end of `run()`.
     let end: Pending<Void>
 
-    init(node: Node, configuration: PoolElement.Configuration, pool: PoolHandle = "EchoPool", handler: @escaping PoolElement.Handler) {
+    init(
+        node: Node, configuration: PoolElement.Configuration, pool: PoolHandle = "EchoPool",
+        handler: @escaping PoolElement.Handler
+    ) {
         self.node = node
-        let element = PoolElement(pool: pool, configuration: configuration, host: node.host, logger: .quiet, handler: handler)
+        let element = PoolElement(
+            pool: pool, configuration: configuration, host: node.host, logger: .quiet, handler: handler)
         self.element = element
         self.end = node.call { try await element.run() }
         node.start { [events] in for await event in element.events { events.append(event) } }

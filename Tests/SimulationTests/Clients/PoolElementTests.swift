@@ -12,13 +12,21 @@ struct PoolElementTests {
     private let lab = ClientWorld()
 
     /// The Pool Element that it is expected to register.
-    private func expected(_ element: TestElement, _ port: UInt16, home: UInt32 = 0, life: UInt32 = 300, policy: [UInt8] = roundRobinTLV) -> [UInt8] {
+    private func expected(
+        _ element: TestElement, _ port: UInt16, home: UInt32 = 0, life: UInt32 = 300, policy: [UInt8] = roundRobinTLV
+    ) -> [UInt8] {
         Say.register(
             "EchoPool",
             elementTLV(element.id, home: home, life: life, sctpTLV(port: port, use: 1, element.address), policy))
     }
 
-    @Test("It registers over SCTP: handle, identifier, life, transport, policy, each in its place, PPID 11 [ASAP-006, ASAP-021, ASAP-022, ASAP-038, ASAP-041, ASAP-043, ASAP-045, ASAP-047, ASAP-048, ASAP-053, ASAP-235, ASAP-236, WIRE-034, WIRE-035]")
+    @Test(
+        """
+        It registers over SCTP: handle, identifier, life, transport, policy, each in its place, PPID 11 \
+        [ASAP-006, ASAP-021, ASAP-022, ASAP-038, ASAP-041, ASAP-043, ASAP-045, ASAP-047, ASAP-048, ASAP-053, \
+        ASAP-235, ASAP-236, WIRE-034, WIRE-035]
+        """
+    )
     func registers() throws {
         let registrar = try self.lab.registrar()
         let element = try self.lab.element(registrars: [registrar.endpoint])
@@ -30,10 +38,16 @@ struct PoolElementTests {
         #expect(registrar.linkCount == 1)
         #expect(heard.first?.bytes == self.expected(element, link.remote.port))
         #expect(link.remote.addresses == element.node.addresses)
-        #expect(element.events.all == [.registered(id: PoolElementID(rawValue: element.id), home: "\(registrar.endpoint)", warnings: [])])
+        #expect(
+            element.events.all == [
+                .registered(id: PoolElementID(rawValue: element.id), home: "\(registrar.endpoint)", warnings: [])
+            ])
     }
 
-    @Test("It registers again with T4, as the same element [ASAP-044, ASAP-058, ASAP-059, ASAP-060, ASAP-267, ASAP-268]", arguments: [(300, [0, 280, 560]), (60, [0, 40, 80, 120, 160, 200, 240]), (10, [0, 5, 10, 15, 20])] as [(Int32, [Int])])
+    @Test(
+        "It registers again with T4, as the same element [ASAP-044, ASAP-058, ASAP-059, ASAP-060, ASAP-267, ASAP-268]",
+        arguments: [(300, [0, 280, 560]), (60, [0, 40, 80, 120, 160, 200, 240]), (10, [0, 5, 10, 15, 20])]
+            as [(Int32, [Int])])
     func t4(life: Int32, expected: [Int]) throws {
         let registrar = try self.lab.registrar()
         let element = try self.lab.element(registrars: [registrar.endpoint]) { $0.life = .seconds(life) }
@@ -46,7 +60,12 @@ struct PoolElementTests {
         #expect(registrar.linkCount == 1)
     }
 
-    @Test("A silent registrar: after T2 it hunts, and registers with another [ASAP-014, ASAP-049, ASAP-051, ASAP-052, ASAP-190, ASAP-204]")
+    @Test(
+        """
+        A silent registrar: after T2 it hunts, and registers with another [ASAP-014, ASAP-049, ASAP-051, \
+        ASAP-052, ASAP-190, ASAP-204]
+        """
+    )
     func t2() throws {
         let silent = try self.lab.registrar("silent", script: FakeRegistrar.silent)
         let other = try self.lab.registrar("other")
@@ -115,14 +134,18 @@ struct PoolElementTests {
                 == [ErrorCause(.init(rawValue: 0x1009), data: hex("0102030405060708"))])
     }
 
-    @Test("Cause 0004: it draws another identifier and tries again, if it may [ASAP-056]", arguments: [nil, 7] as [UInt32?])
+    @Test(
+        "Cause 0004: it draws another identifier and tries again, if it may [ASAP-056]",
+        arguments: [nil, 7] as [UInt32?])
     func identifierInUse(fixed: UInt32?) throws {
         let registrar = try self.lab.registrar { heard, count in
             guard case .registration(let message)? = decoded(heard.bytes) else { return [] }
             let id = message.member.id.rawValue
             return [count == 1 ? Say.rejected("EchoPool", id, errorTLV((0x0004, []))) : Say.registered("EchoPool", id)]
         }
-        let element = try self.lab.element(registrars: [registrar.endpoint]) { $0.id = fixed.map(PoolElementID.init(rawValue:)) }
+        let element = try self.lab.element(registrars: [registrar.endpoint]) {
+            $0.id = fixed.map(PoolElementID.init(rawValue:))
+        }
         if fixed == nil {
             try self.lab.world.run(for: .seconds(1))
             let ids = registrar.heard(.registration).map { Array($0.bytes[20..<24]) }
@@ -157,7 +180,9 @@ struct PoolElementTests {
     @Test("A new load is told at once, as the same element [ASAP-057, ASAP-058, ASAP-247, POL-011]")
     func newLoad() throws {
         let registrar = try self.lab.registrar()
-        let element = try self.lab.element(registrars: [registrar.endpoint]) { $0.policy = .leastUsed(load: Load(rawValue: 10)) }
+        let element = try self.lab.element(registrars: [registrar.endpoint]) {
+            $0.policy = .leastUsed(load: Load(rawValue: 10))
+        }
         try self.lab.world.run(for: .seconds(5))
         element.setLoad(90)
         try self.lab.world.run(for: .milliseconds(10))
@@ -185,11 +210,15 @@ struct PoolElementTests {
         #expect(heard.last?.bytes.suffix(4) == octets(100 as UInt32)[...])
     }
 
-    @Test("The home is lost: another one is found without anybody's doing [ASAP-063, ASAP-014]", arguments: [Death.process, .machine])
+    @Test(
+        "The home is lost: another one is found without anybody's doing [ASAP-063, ASAP-014]",
+        arguments: [Death.process, .machine])
     func homeLost(death: Death) throws {
         let first = try self.lab.registrar("first")
         let second = try self.lab.registrar("second")
-        let element = try self.lab.element(registrars: [first.endpoint, second.endpoint]) { $0.fastFailureDetection = true }
+        let element = try self.lab.element(registrars: [first.endpoint, second.endpoint]) {
+            $0.fastFailureDetection = true
+        }
         try self.lab.world.run(for: .seconds(1))
         #expect(second.linkCount == 0)
         try self.lab.world.crash(first.node, death)
@@ -212,7 +241,12 @@ struct PoolElementTests {
         #expect(element.isRegistered)
     }
 
-    @Test("It leaves by a deregistration on the same association, and ends [ASAP-024, ASAP-087, ASAP-088, ASAP-089, ASAP-090, ASAP-091, ASAP-095, ASAP-238]")
+    @Test(
+        """
+        It leaves by a deregistration on the same association, and ends [ASAP-024, ASAP-087, ASAP-088, ASAP-089, \
+        ASAP-090, ASAP-091, ASAP-095, ASAP-238]
+        """
+    )
     func deregisters() throws {
         let registrar = try self.lab.registrar()
         let element = try self.lab.element(registrars: [registrar.endpoint])
@@ -269,7 +303,12 @@ struct PoolElementTests {
 
     // MARK: Keep-alives (§3.4)
 
-    @Test("Each keep-alive is acknowledged, whatever H, by the home's and by another's [ASAP-032, ASAP-149, ASAP-150, ASAP-151, ASAP-153, ASAP-155]")
+    @Test(
+        """
+        Each keep-alive is acknowledged, whatever H, by the home's and by another's [ASAP-032, ASAP-149, \
+        ASAP-150, ASAP-151, ASAP-153, ASAP-155]
+        """
+    )
     func keepAlives() throws {
         let home = try self.lab.registrar("home")
         let other = try self.lab.world.startPeer("other")
@@ -294,7 +333,12 @@ struct PoolElementTests {
         #expect(home.heard(.registration).last?.bytes == self.expected(element, port, home: 0xcafe_0001))
     }
 
-    @Test("H = 1 from another registrar: acknowledged first, then it is home, and is registered with [ASAP-017, ASAP-152, ASAP-154, ASAP-156]")
+    @Test(
+        """
+        H = 1 from another registrar: acknowledged first, then it is home, and is registered with [ASAP-017, \
+        ASAP-152, ASAP-154, ASAP-156]
+        """
+    )
     func adoption() throws {
         let home = try self.lab.registrar("home")
         let other = try self.lab.world.startPeer("other")
@@ -312,7 +356,12 @@ struct PoolElementTests {
         #expect(home.openLinks.isEmpty, "one home at a time")
     }
 
-    @Test("A keep-alive for another pool is discarded, adoption and all; so is one that names another element [ASAP-148, ASAP-157, WIRE-054]")
+    @Test(
+        """
+        A keep-alive for another pool is discarded, adoption and all; so is one that names another element \
+        [ASAP-148, ASAP-157, WIRE-054]
+        """
+    )
     func otherPool() throws {
         let home = try self.lab.registrar("home")
         let other = try self.lab.world.startPeer("other")
@@ -328,7 +377,12 @@ struct PoolElementTests {
         #expect(other.allHeard.map(\.bytes) == [Say.alive("EchoPool", element.id)])
     }
 
-    @Test("What it cannot read it reports by the two-bit rules; errors it never answers [ASAP-034, ASAP-035, WIRE-008, WIRE-053]")
+    @Test(
+        """
+        What it cannot read it reports by the two-bit rules; errors it never answers [ASAP-034, ASAP-035, \
+        WIRE-008, WIRE-053]
+        """
+    )
     func unreadable() throws {
         let registrar = try self.lab.registrar()
         let element = try self.lab.element(registrars: [registrar.endpoint])
@@ -369,7 +423,10 @@ struct PoolElementTests {
         try self.lab.world.run(for: .seconds(1))
         #expect(
             registrar.allHeard.map(\.bytes)
-                == [Say.register("EchoPool", elementTLV(element.id, life: 300, tcpTLV(port: 80, address), roundRobinTLV))])
+                == [
+                    Say.register(
+                        "EchoPool", elementTLV(element.id, life: 300, tcpTLV(port: 80, address), roundRobinTLV))
+                ])
     }
 
     @Test("With kernel SCTP all addresses of a multi-homed element are registered [ASAP-022, ASAP-040]")
@@ -388,7 +445,8 @@ struct PoolElementTests {
                 == Say.register(
                     "EchoPool",
                     elementTLV(
-                        element.id, life: 300, sctpTLV(port: link.remote.port, use: 1, addresses[0], addresses[1]), roundRobinTLV)))
+                        element.id, life: 300, sctpTLV(port: link.remote.port, use: 1, addresses[0], addresses[1]),
+                        roundRobinTLV)))
     }
 
     @Test("A registrar that can only be reached by TCP is none for an element: a clear error [ASAP-001, ASAP-202]")
@@ -406,7 +464,9 @@ struct PoolElementTests {
         let node = self.lab.world.startNode("many")
         let ids = (0..<1_000).map { _ in
             node.inspect {
-                let element = PoolElement(in: "EchoPool", registrars: .list(), host: node.host, logger: .quiet) { _ in nil }
+                let element = PoolElement(in: "EchoPool", registrars: .list(), host: node.host, logger: .quiet) { _ in
+                    nil
+                }
                 return element.assumeIsolated { $0.id.rawValue }
             }
         }
@@ -421,10 +481,12 @@ struct PoolElementTests {
     func service() throws {
         let registrar = try self.lab.registrar()
         let seen = Gathered<[UInt8]>()
-        let element = try self.lab.element(registrars: [registrar.endpoint], handler: { request in
-            seen.append(request.bytes)
-            return request.bytes.reversed()
-        })
+        let element = try self.lab.element(
+            registrars: [registrar.endpoint],
+            handler: { request in
+                seen.append(request.bytes)
+                return request.bytes.reversed()
+            })
         try self.lab.world.run(for: .seconds(1))
         let user = try self.lab.world.startPeer("user")
         try self.lab.world.connect(user, to: element.node, port: registrar.openLinks.first?.remote.port ?? 0)

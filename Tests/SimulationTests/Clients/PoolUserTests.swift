@@ -19,7 +19,12 @@ struct PoolUserTests {
         try (0..<count).map { _ in try self.lab.value(user.choose()).id.rawValue }
     }
 
-    @Test("It asks over SCTP or TCP with the octets of E1, and gives what the registrar says [ASAP-002, ASAP-107, ASAP-111, ASAP-115, ASAP-116]", arguments: [LinkScheme.sctp, .tcp])
+    @Test(
+        """
+        It asks over SCTP or TCP with the octets of E1, and gives what the registrar says [ASAP-002, ASAP-107, \
+        ASAP-111, ASAP-115, ASAP-116]
+        """,
+        arguments: [LinkScheme.sctp, .tcp])
     func resolves(scheme: LinkScheme) throws {
         let registrar = try self.lab.registrar("registrar", scheme, script: FakeRegistrar.listing([3, 1, 2]))
         let user = try self.lab.user(registrars: [scheme == .sctp ? registrar.endpoint : registrar.tcpEndpoint])
@@ -53,7 +58,12 @@ struct PoolUserTests {
 
     // MARK: The cache
 
-    @Test("Fresh answers are not asked for again, stale ones are [ASAP-117, ASAP-118, ASAP-119, ASAP-120, ASAP-121, ASAP-263, POL-031]")
+    @Test(
+        """
+        Fresh answers are not asked for again, stale ones are [ASAP-117, ASAP-118, ASAP-119, ASAP-120, ASAP-121, \
+        ASAP-263, POL-031]
+        """
+    )
     func cache() throws {
         let registrar = try self.lab.registrar(script: FakeRegistrar.listing([1]))
         let user = try self.lab.user(registrars: [registrar.endpoint])
@@ -106,10 +116,16 @@ struct PoolUserTests {
 
     // MARK: Policies
 
-    @Test("No policy in the answer: round robin; a policy inside the elements does not count [ASAP-130, ASAP-131, WIRE-049, POL-001, POL-030, POL-032]")
+    @Test(
+        """
+        No policy in the answer: round robin; a policy inside the elements does not count [ASAP-130, ASAP-131, \
+        WIRE-049, POL-001, POL-030, POL-032]
+        """
+    )
     func roundRobinByDefault() throws {
         let elements = [1, 2, 3].map { FakeRegistrar.element($0, leastUsedTLV(9 - $0)) }
-        let registrar = try self.lab.registrar(script: FakeRegistrar.answering(Say.members("EchoPool", policy: [], elements)))
+        let registrar = try self.lab.registrar(
+            script: FakeRegistrar.answering(Say.members("EchoPool", policy: [], elements)))
         let user = try self.lab.user(registrars: [registrar.endpoint])
         #expect(try self.choices(user, 7) == [1, 2, 3, 1, 2, 3, 1])
         registrar.follow(FakeRegistrar.answering(Say.members("EchoPool", policy: roundRobinTLV, elements)))
@@ -158,7 +174,9 @@ struct PoolUserTests {
         #expect(unknown.causes.map(\.code) == [.unknownPoolHandle])
         registrar.follow(
             FakeRegistrar.answering(
-                message(0x06, handleTLV("EchoPool"), roundRobinTLV, FakeRegistrar.element(1), errorTLV((0x1009, hex("01020304"))))))
+                message(
+                    0x06, handleTLV("EchoPool"), roundRobinTLV, FakeRegistrar.element(1),
+                    errorTLV((0x1009, hex("01020304"))))))
         let refused = try self.lab.failure(user.resolve())
         #expect(refused.code == .refused)
         #expect(refused.causes == [ErrorCause(.init(rawValue: 0x1009), data: hex("01020304"))])
@@ -173,7 +191,9 @@ struct PoolUserTests {
         #expect(registrar.allHeard.count == 1)
     }
 
-    @Test("A silent registrar: three copies, 15 s apart, then an error [ASAP-112, ASAP-113, ASAP-209, ASAP-210, ASAP-211]")
+    @Test(
+        "A silent registrar: three copies, 15 s apart, then an error [ASAP-112, ASAP-113, ASAP-209, ASAP-210, ASAP-211]"
+    )
     func silent() throws {
         let registrar = try self.lab.registrar(script: FakeRegistrar.silent)
         let user = try self.lab.user(registrars: [registrar.endpoint])
@@ -186,7 +206,12 @@ struct PoolUserTests {
         #expect(Set(registrar.allHeard.map(\.bytes)).count == 1)
     }
 
-    @Test("Beside a silent home another registrar is hunted for, asked, and kept [ASAP-016, ASAP-190, ASAP-200, ASAP-209, ASAP-212]")
+    @Test(
+        """
+        Beside a silent home another registrar is hunted for, asked, and kept [ASAP-016, ASAP-190, ASAP-200, \
+        ASAP-209, ASAP-212]
+        """
+    )
     func silentHome() throws {
         let silent = try self.lab.registrar("silent", script: FakeRegistrar.silent)
         let other = try self.lab.registrar("other", script: FakeRegistrar.listing([1]))
@@ -200,7 +225,12 @@ struct PoolUserTests {
         #expect(silent.openLinks.isEmpty)
     }
 
-    @Test("The home dies while a request is open: hunt, and the same request to the next [ASAP-114, ASAP-204, ASAP-205, ASAP-206, ASAP-208]")
+    @Test(
+        """
+        The home dies while a request is open: hunt, and the same request to the next [ASAP-114, ASAP-204, \
+        ASAP-205, ASAP-206, ASAP-208]
+        """
+    )
     func homeDies() throws {
         let first = try self.lab.registrar("first", script: FakeRegistrar.silent)
         let second = try self.lab.registrar("second", script: FakeRegistrar.listing([1]))
@@ -235,7 +265,8 @@ struct PoolUserTests {
         let error = try self.lab.failure(user.resolve())
         #expect(error.code == .noRegistrar)
         #expect(error.message.contains("\(node.addresses[0])"))
-        #expect(failsFast ? self.lab.world.now < .seconds(3) : (.seconds(45) ... .seconds(46)).contains(self.lab.world.now))
+        #expect(
+            failsFast ? self.lab.world.now < .seconds(3) : (.seconds(45) ... .seconds(46)).contains(self.lab.world.now))
     }
 
     @Test("Neither a list nor announcements: a clear error [ASAP-189]")
@@ -248,7 +279,12 @@ struct PoolUserTests {
 
     // MARK: The hunt
 
-    @Test("Never more than three attempts at once; a round lasts T5, doubling; refused ones make room [ASAP-191, ASAP-192, ASAP-193, ASAP-197, ASAP-198, ASAP-199]")
+    @Test(
+        """
+        Never more than three attempts at once; a round lasts T5, doubling; refused ones make room [ASAP-191, \
+        ASAP-192, ASAP-193, ASAP-197, ASAP-198, ASAP-199]
+        """
+    )
     func attempts() throws {
         var options = WorldOptions()
         options.connectTimeout = .seconds(1_000)
@@ -268,10 +304,12 @@ struct PoolUserTests {
             }
         }
         _ = try lab.user(registrars: nodes.map(\.registrarEndpoint))
-        try lab.world.run(atMost: .seconds(75), until: {
-            most = max(most, open.count)
-            return false
-        })
+        try lab.world.run(
+            atMost: .seconds(75),
+            until: {
+                most = max(most, open.count)
+                return false
+            })
         #expect(most == 3)
         let rounds = [0, 10, 30, 70].map { begin in
             connects.filter { $0.second >= begin && $0.second < begin + 2 }.map(\.address)
@@ -283,7 +321,12 @@ struct PoolUserTests {
         #expect(connects.count == rounds.map(\.count).reduce(0, +), "only then")
     }
 
-    @Test("A refusal brings the next one at once; who answers is home, surplus links are closed [ASAP-194, ASAP-196, ASAP-200, ASAP-201]")
+    @Test(
+        """
+        A refusal brings the next one at once; who answers is home, surplus links are closed [ASAP-194, \
+        ASAP-196, ASAP-200, ASAP-201]
+        """
+    )
     func firstComesFirst() throws {
         let refusing = self.lab.world.startNode("refusing")
         let slow = try self.lab.registrar("slow", script: FakeRegistrar.listing([1]))
@@ -292,7 +335,8 @@ struct PoolUserTests {
         let user = TestUser(
             node: self.lab.world.startNode("user"),
             configuration: .init(
-                registrars: RegistrarDiscovery(registrars: [refusing.registrarEndpoint, slow.endpoint, quick.endpoint])))
+                registrars: RegistrarDiscovery(registrars: [refusing.registrarEndpoint, slow.endpoint, quick.endpoint]))
+        )
         self.lab.world.setConditions(conditions, between: user.node, and: slow.node)
         #expect(try self.ids(user.resolve()) == [2])
         #expect(self.lab.world.now < .milliseconds(300), "250 ms of preference for the slow one, no more")
@@ -303,7 +347,12 @@ struct PoolUserTests {
 
     // MARK: Reports (§3.5)
 
-    @Test("An element that could not be reached is reported once, to the home, with the octets of E9c [ASAP-165, ASAP-166, ASAP-168, ASAP-264]")
+    @Test(
+        """
+        An element that could not be reached is reported once, to the home, with the octets of E9c [ASAP-165, \
+        ASAP-166, ASAP-168, ASAP-264]
+        """
+    )
     func report() throws {
         let registrar = try self.lab.registrar(script: FakeRegistrar.listing([0x1234_5678]))
         let user = try self.lab.user(registrars: [registrar.endpoint])
@@ -371,7 +420,9 @@ struct PoolUserTests {
 
     @Test("A gap in increments: it asks again, and misses nothing")
     func gap() throws {
-        @Sendable func increment(_ sequence: UInt32, flags: UInt32 = 0) -> [UInt8] { tlv(0xa952, octets(flags) + octets(sequence)) }
+        @Sendable func increment(_ sequence: UInt32, flags: UInt32 = 0) -> [UInt8] {
+            tlv(0xa952, octets(flags) + octets(sequence))
+        }
         @Sendable func members(_ ids: [UInt32], _ sequence: UInt32, flags: UInt32 = 0) -> [UInt8] {
             Say.members("EchoPool", a: true, ids.map { FakeRegistrar.element($0) }, increment(sequence, flags: flags))
         }

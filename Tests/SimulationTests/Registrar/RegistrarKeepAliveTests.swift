@@ -26,7 +26,8 @@ struct RegistrarKeepAliveTests {
         try RegistrarWorld { $0.timers.keepAliveInterval = .seconds(10) }
     }
 
-    @Test("Periodic keep-alives with H = 0, from the owner, naming the element [ASAP-015, ASAP-158, ASAP-162, ASAP-172]")
+    @Test(
+        "Periodic keep-alives with H = 0, from the owner, naming the element [ASAP-015, ASAP-158, ASAP-162, ASAP-172]")
     func periodic() throws {
         let lab = try Self.periodic()
         let peer = try lab.peer()
@@ -104,7 +105,9 @@ struct RegistrarKeepAliveTests {
         try self.lab.register(self.peer, 1)
         let stranger = try self.lab.peer()
         _ = try self.lab.exchange(stranger, Say.unreachable("EchoPool", 1))
-        #expect(try self.lab.exchange(stranger, Say.alive("EchoPool", 1), Say.alive("EchoPool", 9), Say.alive("x", 1)).isEmpty)
+        #expect(
+            try self.lab.exchange(stranger, Say.alive("EchoPool", 1), Say.alive("EchoPool", 9), Say.alive("x", 1))
+                .isEmpty)
         #expect(self.lab.statistics(.keepAlivesAcknowledged) == 0)
         try self.lab.world.run(for: .seconds(6))
         #expect(try self.lab.resolve(stranger) == nil, "the stranger could not save it")
@@ -146,7 +149,12 @@ struct RegistrarKeepAliveTests {
         #expect(try self.lab.resolve(user) == nil)
     }
 
-    @Test("More reporters than MAX-BAD-PE-REPORT remove it although it lives; a registration clears the record [ASAP-085, ASAP-175]")
+    @Test(
+        """
+        More reporters than MAX-BAD-PE-REPORT remove it although it lives; a registration clears the record \
+        [ASAP-085, ASAP-175]
+        """
+    )
     func manyReporters() throws {
         self.peer.follow(Self.living)
         try self.lab.register(self.peer, 1)

@@ -26,7 +26,12 @@ struct RegistrarRegistrationTests {
         elementTLV(id, sctpTLV(port: port, use: use, self.peer.address), policy)
     }
 
-    @Test("A registration makes the pool, a further one joins it; answers name the owner [ASAP-015, ASAP-064, ASAP-066, ASAP-072, ASAP-076, ASAP-077, POL-001]")
+    @Test(
+        """
+        A registration makes the pool, a further one joins it; answers name the owner [ASAP-015, ASAP-064, \
+        ASAP-066, ASAP-072, ASAP-076, ASAP-077, POL-001]
+        """
+    )
     func joining() throws {
         #expect(try self.answer(self.sctp(1)) == Say.registered("EchoPool", 1))
         #expect(try self.answer(self.sctp(2)) == Say.registered("EchoPool", 2))
@@ -48,7 +53,12 @@ struct RegistrarRegistrationTests {
         #expect(try self.lab.resolve(self.peer, "Echo") == [1])
     }
 
-    @Test("The first element sets policy, transport and use of the pool; differences are causes in order [ASAP-065, ASAP-067, ASAP-068, ASAP-078]")
+    @Test(
+        """
+        The first element sets policy, transport and use of the pool; differences are causes in order [ASAP-065, \
+        ASAP-067, ASAP-068, ASAP-078]
+        """
+    )
     func inconsistencies() throws {
         let first = sctpTLV(use: 1, self.peer.address)
         #expect(try self.answer(elementTLV(1, first, roundRobinTLV)) == Say.registered("EchoPool", 1))
@@ -116,7 +126,12 @@ struct RegistrarRegistrationTests {
             try self.answer(elementTLV(1, tcp, roundRobinTLV)) == Say.rejected("EchoPool", 1, errorTLV((0x0003, tcp))))
     }
 
-    @Test("Some foreign addresses are taken out, with a warning; all of a multi-homed element's own stay [ASAP-023, ASAP-027]")
+    @Test(
+        """
+        Some foreign addresses are taken out, with a warning; all of a multi-homed element's own stay [ASAP-023, \
+        ASAP-027]
+        """
+    )
     func partlyForeignAddresses() throws {
         let own = [IPAddress.ipv4(0x0a01_0001), .ipv4(0x0a01_0002)]
         let peer = try self.lab.peer("multi", addresses: own)
@@ -140,11 +155,14 @@ struct RegistrarRegistrationTests {
     func uncheckedAddresses() throws {
         let lab = try RegistrarWorld { $0.checksAddresses = false }
         let peer = try lab.peer()
-        let answers = try lab.exchange(peer, Say.register("EchoPool", elementTLV(1, sctpTLV(.ipv4(0xc000_0201)), roundRobinTLV)))
+        let answers = try lab.exchange(
+            peer, Say.register("EchoPool", elementTLV(1, sctpTLV(.ipv4(0xc000_0201)), roundRobinTLV)))
         #expect(answers == [Say.registered("EchoPool", 1)])
     }
 
-    @Test("Lives that make no sense are refused with cause 0003 and the Pool Element [ASAP-075]", arguments: [0, 0xffff_fffe, 0x8000_0000] as [UInt32])
+    @Test(
+        "Lives that make no sense are refused with cause 0003 and the Pool Element [ASAP-075]",
+        arguments: [0, 0xffff_fffe, 0x8000_0000] as [UInt32])
     func invalidLife(life: UInt32) throws {
         let element = elementTLV(1, life: life, sctpTLV(self.peer.address), roundRobinTLV)
         #expect(try self.answer(element) == Say.rejected("EchoPool", 1, errorTLV((0x0003, element))))
@@ -307,9 +325,28 @@ struct RegistrarRegistrationTests {
         #expect(try self.lab.resolve(other) == [1, 2])
     }
 
+    @Test("A registrar that ends its associations itself asks nobody over new ones")
+    func registrarEnds() throws {
+        try self.lab.register(self.peer, 1)
+        let other = try self.lab.peer()
+        try self.lab.register(other, 2)
+        self.lab.node.cancel()
+        try self.lab.world.run(for: .seconds(3))
+        #expect(self.lab.node.liveRoots == 0)
+        for one in [self.peer, other] {
+            #expect(one.openLinks.isEmpty)
+            #expect(one.linkCount == 1)
+        }
+    }
+
     // MARK: Deregistration (§3.2)
 
-    @Test("Deregistered, it is gone; the last one takes the pool along, which may begin anew [ASAP-098, ASAP-099, ASAP-102]")
+    @Test(
+        """
+        Deregistered, it is gone; the last one takes the pool along, which may begin anew [ASAP-098, ASAP-099, \
+        ASAP-102]
+        """
+    )
     func deregistration() throws {
         try self.lab.register(self.peer, 1)
         try self.lab.register(self.peer, 2)
@@ -352,7 +389,9 @@ struct RegistrarRegistrationTests {
         #expect(try self.lab.resolve(second) == nil)
     }
 
-    @Test("Messages of other roles are ignored and counted [ASAP-234]", arguments: [0x03, 0x04, 0x06, 0x07, 0x0a, 0x0b, 0x0c, 0x0d] as [UInt8])
+    @Test(
+        "Messages of other roles are ignored and counted [ASAP-234]",
+        arguments: [0x03, 0x04, 0x06, 0x07, 0x0a, 0x0b, 0x0c, 0x0d] as [UInt8])
     func otherRoles(type: UInt8) throws {
         try self.lab.register(self.peer, 1)
         let bodies: [UInt8: [UInt8]] = [

@@ -21,7 +21,12 @@ struct RegistrarResolutionTests {
         for id in ids { try self.lab.register(self.peer, id, policy: policy, life: .max) }
     }
 
-    @Test("All elements are listed, for elements and users, over SCTP and TCP alike [ASAP-002, ASAP-011, ASAP-031, ASAP-122, ASAP-124]")
+    @Test(
+        """
+        All elements are listed, for elements and users, over SCTP and TCP alike [ASAP-002, ASAP-011, ASAP-031, \
+        ASAP-122, ASAP-124]
+        """
+    )
     func everybody() throws {
         try self.register(1...5)
         let user = try self.lab.peer("user")
@@ -59,7 +64,8 @@ struct RegistrarResolutionTests {
     func longAnswers() throws {
         let elements = 3_000
         for id in 1...UInt32(elements) {
-            try self.peer.send(Say.register("EchoPool", elementTLV(id, life: .max, sctpTLV(self.peer.address), roundRobinTLV)))
+            try self.peer.send(
+                Say.register("EchoPool", elementTLV(id, life: .max, sctpTLV(self.peer.address), roundRobinTLV)))
         }
         try self.lab.world.run(for: .seconds(1))
         #expect(self.lab.size.elements == elements)
@@ -67,7 +73,8 @@ struct RegistrarResolutionTests {
         #expect(first.count == 1)
         #expect(first[0].count <= 65_536)
         #expect(Int(first[0][2]) << 8 | Int(first[0][3]) > 65_400, "as many as fit")
-        guard case .handleResolutionResponse(let response)? = decoded(first[0]), case .members(_, let members) = response.outcome
+        guard case .handleResolutionResponse(let response)? = decoded(first[0]),
+            case .members(_, let members) = response.outcome
         else {
             Issue.record("no valid answer")
             return
@@ -92,11 +99,18 @@ struct RegistrarResolutionTests {
     func fairness() throws {
         try self.register(1...3)
         var firsts: [UInt32: Int] = [:]
-        for _ in 0..<300 { if let first = try self.lab.resolve(self.peer, count: 1)?.first { firsts[first, default: 0] += 1 } }
+        for _ in 0..<300 {
+            if let first = try self.lab.resolve(self.peer, count: 1)?.first { firsts[first, default: 0] += 1 }
+        }
         #expect(firsts == [1: 100, 2: 100, 3: 100])
     }
 
-    @Test("Joining and leaving keep the order; re-registering keeps the place; failures move nothing [POL-014, POL-028, POL-029]")
+    @Test(
+        """
+        Joining and leaving keep the order; re-registering keeps the place; failures move nothing [POL-014, \
+        POL-028, POL-029]
+        """
+    )
     func roundRobinChanges() throws {
         try self.register(1...3)
         #expect(try self.lab.resolve(self.peer) == [1, 2, 3])
@@ -122,7 +136,12 @@ struct RegistrarResolutionTests {
         #expect(try self.lab.resolve(self.peer) == [2, 3, 1])
     }
 
-    @Test("Random on the wire: no element twice, each first about equally often [POL-013, POL-015, POL-045, POL-046, POL-047, POL-048]")
+    @Test(
+        """
+        Random on the wire: no element twice, each first about equally often [POL-013, POL-015, POL-045, \
+        POL-046, POL-047, POL-048]
+        """
+    )
     func random() throws {
         try self.register(1...4, policy: randomTLV)
         var firsts: [UInt32: Int] = [:]
@@ -136,7 +155,12 @@ struct RegistrarResolutionTests {
         #expect(try Set(self.lab.resolve(self.peer, count: 9) ?? []) == [1, 2, 3, 4])
     }
 
-    @Test("Least used on the wire: ascending, equals in turn, a new load at once [POL-069, POL-070, POL-071, POL-072, POL-073, POL-074, POL-075]")
+    @Test(
+        """
+        Least used on the wire: ascending, equals in turn, a new load at once [POL-069, POL-070, POL-071, \
+        POL-072, POL-073, POL-074, POL-075]
+        """
+    )
     func leastUsed() throws {
         try self.register(1...1, policy: leastUsedTLV(10))
         try self.register(2...2, policy: leastUsedTLV(10))

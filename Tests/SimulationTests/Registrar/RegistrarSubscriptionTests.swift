@@ -19,7 +19,8 @@ struct RegistrarSubscriptionTests {
 
     private func element(_ id: UInt32, life: UInt32 = 300, load: UInt32? = nil) -> [UInt8] {
         elementTLV(
-            id, home: RegistrarWorld.id, life: life, sctpTLV(self.peer.address), load.map(leastUsedTLV) ?? roundRobinTLV)
+            id, home: RegistrarWorld.id, life: life, sctpTLV(self.peer.address), load.map(leastUsedTLV) ?? roundRobinTLV
+        )
     }
 
     /// The update that a change of the pool brings.
@@ -30,9 +31,16 @@ struct RegistrarSubscriptionTests {
         return subscriber.newlyHeard().map(\.bytes)
     }
 
-    private func increment(_ sequence: UInt32, flags: UInt32 = 0) -> [UInt8] { tlv(0xa952, octets(flags) + octets(sequence)) }
+    private func increment(_ sequence: UInt32, flags: UInt32 = 0) -> [UInt8] {
+        tlv(0xa952, octets(flags) + octets(sequence))
+    }
 
-    @Test("S = 1: A = 1 in the answer, then the whole list with each change, by identifier [ASAP-136, ASAP-137, ASAP-142, ASAP-143]", arguments: [LinkScheme.sctp, .tcp])
+    @Test(
+        """
+        S = 1: A = 1 in the answer, then the whole list with each change, by identifier [ASAP-136, ASAP-137, \
+        ASAP-142, ASAP-143]
+        """,
+        arguments: [LinkScheme.sctp, .tcp])
     func wholeLists(scheme: LinkScheme) throws {
         try self.lab.register(self.peer, 5)
         let subscriber = try self.lab.peer("subscriber", scheme)
@@ -48,7 +56,8 @@ struct RegistrarSubscriptionTests {
         #expect(
             try self.updates(subscriber) { try self.lab.register(self.peer, 3, life: 200) }
                 == [Say.members("EchoPool", a: true, [self.element(3, life: 200)])])
-        #expect(try self.updates(subscriber) { try self.lab.register(self.peer, 3, life: 200) }.isEmpty, "nothing changed")
+        #expect(
+            try self.updates(subscriber) { try self.lab.register(self.peer, 3, life: 200) }.isEmpty, "nothing changed")
     }
 
     @Test("A change of load is a change [ASAP-142]")
@@ -97,7 +106,9 @@ struct RegistrarSubscriptionTests {
         #expect(try self.updates(subscriber) { try self.lab.register(self.peer, 2) }.count == 1)
     }
 
-    @Test("It ends with its association or connection, and only that one's [ASAP-136, ASAP-146]", arguments: [LinkScheme.sctp, .tcp])
+    @Test(
+        "It ends with its association or connection, and only that one's [ASAP-136, ASAP-146]",
+        arguments: [LinkScheme.sctp, .tcp])
     func associationEnds(scheme: LinkScheme) throws {
         try self.lab.register(self.peer, 1)
         let subscriber = try self.lab.peer("subscriber", scheme)
@@ -183,7 +194,8 @@ struct RegistrarSubscriptionTests {
     @Test("A snapshot of 3 000 elements comes in parts, whole, each marked but the last; increments go on from there")
     func snapshotInParts() throws {
         for id in 1...3_000 as ClosedRange<UInt32> {
-            try self.peer.send(Say.register("EchoPool", elementTLV(id, life: .max, sctpTLV(self.peer.address), roundRobinTLV)))
+            try self.peer.send(
+                Say.register("EchoPool", elementTLV(id, life: .max, sctpTLV(self.peer.address), roundRobinTLV)))
         }
         try self.lab.world.run(for: .seconds(1))
         let subscriber = try self.lab.peer("subscriber")
@@ -192,7 +204,8 @@ struct RegistrarSubscriptionTests {
         var ids: [UInt32] = []
         for (index, part) in parts.enumerated() {
             #expect(part.count <= 65_536)
-            guard case .handleResolutionResponse(let response)? = decoded(part), case .members(_, let members) = response.outcome
+            guard case .handleResolutionResponse(let response)? = decoded(part),
+                case .members(_, let members) = response.outcome
             else {
                 Issue.record("part \(index) is no answer")
                 continue
@@ -203,7 +216,9 @@ struct RegistrarSubscriptionTests {
                     == IncrementalUpdate(isSnapshot: true, moreFollows: index + 1 < parts.count, sequence: 0))
         }
         #expect(ids == Array(1...3_000))
-        let update = try self.updates(subscriber) { _ = try self.lab.exchange(self.peer, Say.deregister("EchoPool", 7)) }
+        let update = try self.updates(subscriber) {
+            _ = try self.lab.exchange(self.peer, Say.deregister("EchoPool", 7))
+        }
         #expect(update == [Say.members("EchoPool", a: true, [], idTLV(7) + self.increment(1))])
     }
 
@@ -217,7 +232,8 @@ struct RegistrarSubscriptionTests {
         try self.lab.register(self.peer, 2)
         try self.lab.world.run(for: .milliseconds(20))
         #expect(plain.newlyHeard().last?.bytes == Say.members("EchoPool", a: true, [self.element(1), self.element(2)]))
-        #expect(modern.newlyHeard().last?.bytes == Say.members("EchoPool", a: true, [self.element(2)], self.increment(1)))
+        #expect(
+            modern.newlyHeard().last?.bytes == Say.members("EchoPool", a: true, [self.element(2)], self.increment(1)))
     }
 
     // MARK: Slow subscribers
@@ -253,7 +269,8 @@ struct RegistrarSubscriptionTests {
         var known: Set<UInt32> = []
         var sequence: UInt32?
         for heard in peer.allHeard where heard.type == 0x06 {
-            guard case .handleResolutionResponse(let response)? = decoded(heard.bytes), case .members(_, let members) = response.outcome
+            guard case .handleResolutionResponse(let response)? = decoded(heard.bytes),
+                case .members(_, let members) = response.outcome
             else { continue }
             let ids = Set(members.map(\.id.rawValue))
             guard let increment = response.increment, !increment.isSnapshot else {

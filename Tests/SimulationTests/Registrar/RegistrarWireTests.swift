@@ -37,7 +37,10 @@ struct RegistrarWireTests {
     }
 
     @Test(
-        "Unknown types are dropped, reported where their top bits are 01 [WIRE-007, WIRE-008, WIRE-009, ASAP-034, ASAP-035]",
+        """
+        Unknown types are dropped, reported where their top bits are 01 [WIRE-007, WIRE-008, WIRE-009, ASAP-034, \
+        ASAP-035]
+        """,
         arguments: [0x00, 0x0f, 0x20, 0x3f, 0x40, 0x41, 0x7f, 0x81, 0xbf, 0xc1, 0xff] as [UInt8])
     func unknownTypes(type: UInt8) throws {
         try self.populate()
@@ -58,10 +61,14 @@ struct RegistrarWireTests {
         try self.lab.world.run(for: .milliseconds(100))
         #expect(tcp.newlyHeard().map(\.bytes) == together)
         #expect(together.first == Say.unknown("EchoPool1"))
-        #expect(together.last == (try self.lab.exchange(self.peer, Say.resolve("EchoPool"))).first, "the same octets as over SCTP")
+        #expect(
+            together.last == (try self.lab.exchange(self.peer, Say.resolve("EchoPool"))).first,
+            "the same octets as over SCTP")
     }
 
-    @Test("An unknown parameter of action 00 or 01 drops the message; 01 is reported [WIRE-018, WIRE-019]", arguments: [0x3000, 0x4123] as [UInt16])
+    @Test(
+        "An unknown parameter of action 00 or 01 drops the message; 01 is reported [WIRE-018, WIRE-019]",
+        arguments: [0x3000, 0x4123] as [UInt16])
     func droppingParameters(type: UInt16) throws {
         let extra = tlv(type, hex("616263"))
         let answers = try self.lab.exchange(self.peer, Say.register("EchoPool", self.element(1) + extra))
@@ -69,7 +76,12 @@ struct RegistrarWireTests {
         #expect(try self.lab.resolve(self.peer) == nil)
     }
 
-    @Test("An unknown parameter of action 10 is skipped silently, one of action 11 is reported besides [WIRE-020, WIRE-021, ASAP-036]")
+    @Test(
+        """
+        An unknown parameter of action 10 is skipped silently, one of action 11 is reported besides [WIRE-020, \
+        WIRE-021, ASAP-036]
+        """
+    )
     func skippedParameters() throws {
         try self.populate()
         let plain = try self.lab.exchange(self.peer, Say.resolve("EchoPool"))
@@ -99,7 +111,9 @@ struct RegistrarWireTests {
         #expect(try self.lab.resolve(self.peer) == [1, 2])
     }
 
-    @Test("A parameter length below 4 or beyond its container harms nobody [WIRE-024, WIRE-052]", arguments: [0, 3, 0xffff] as [UInt16])
+    @Test(
+        "A parameter length below 4 or beyond its container harms nobody [WIRE-024, WIRE-052]",
+        arguments: [0, 3, 0xffff] as [UInt16])
     func badLengths(length: UInt16) throws {
         var request = Say.register("EchoPool", self.element(1))
         request[6...7] = octets(length)[...]
@@ -113,7 +127,8 @@ struct RegistrarWireTests {
     @Test("TCP and UDP transports have exactly one address: else cause 0003 with the transport [WIRE-026, WIRE-041]")
     func twoAddresses() throws {
         let transport = tcpTLV(self.peer.address, self.peer.address)
-        let answers = try self.lab.exchange(self.peer, Say.register("EchoPool", elementTLV(1, transport, roundRobinTLV)))
+        let answers = try self.lab.exchange(
+            self.peer, Say.register("EchoPool", elementTLV(1, transport, roundRobinTLV)))
         #expect(answers == [Say.rejected("EchoPool", 1, errorTLV((0x0003, transport)))])
     }
 
@@ -164,7 +179,9 @@ struct RegistrarWireTests {
     @Test("The ASAP transport may be left out; where it is given it is not believed, nor told [WIRE-033, ASAP-050]")
     func asapTransport() throws {
         #expect(
-            try self.lab.exchange(self.peer, Say.register("EchoPool", self.element(1))) == [Say.registered("EchoPool", 1)])
+            try self.lab.exchange(self.peer, Say.register("EchoPool", self.element(1))) == [
+                Say.registered("EchoPool", 1)
+            ])
         let foreign = sctpTLV(port: 99, .ipv4(0xc000_0263))
         #expect(
             try self.lab.exchange(self.peer, Say.register("EchoPool", self.element(2, foreign)))
@@ -200,11 +217,17 @@ struct RegistrarWireTests {
                 == [hex("06000018 0009000c 4563686f 506f6f6c 000c0008 00090004")])
     }
 
-    @Test("Another policy than the pool's: R = 1, cause 0005 with the pool's parameter [WIRE-039, WIRE-045, ASAP-077, ASAP-078, POL-017]")
+    @Test(
+        """
+        Another policy than the pool's: R = 1, cause 0005 with the pool's parameter [WIRE-039, WIRE-045, \
+        ASAP-077, ASAP-078, POL-017]
+        """
+    )
     func inconsistentPolicy() throws {
         try self.populate()
         let answers = try self.lab.exchange(
-            self.peer, Say.register("EchoPool", elementTLV(0x1234_5678, sctpTLV(port: 8, self.peer.address), randomTLV)))
+            self.peer, Say.register("EchoPool", elementTLV(0x1234_5678, sctpTLV(port: 8, self.peer.address), randomTLV))
+        )
         #expect(
             answers == [
                 hex("03010028 0009000c 4563686f 506f6f6c 000e0008 12345678 000c0010 0005000c 00080008 00000001")
@@ -237,12 +260,22 @@ struct RegistrarWireTests {
         #expect(refused == [message(0x04, handleTLV("EchoPool"), idTLV(1), errorTLV((0x000a, [])))])
     }
 
-    @Test("A positive answer has elements and the policy, of round robin too [WIRE-047, WIRE-049, ASAP-123, ASAP-126, ASAP-128]")
+    @Test(
+        """
+        A positive answer has elements and the policy, of round robin too [WIRE-047, WIRE-049, ASAP-123, \
+        ASAP-126, ASAP-128]
+        """
+    )
     func positiveAnswer() throws {
         try self.lab.register(self.peer, 0x1234_5678)
         let answers = try self.lab.exchange(self.peer, Say.resolve("EchoPool"))
         let expected =
-            hex("06000040 0009000c 4563686f 506f6f6c 00080008 00000001 000a0028 12345678 cafe0001 0000012c 00040010 00070000")
+            hex(
+                """
+                06000040 0009000c 4563686f 506f6f6c 00080008 00000001 000a0028 12345678 cafe0001 0000012c \
+                00040010 00070000
+                """
+            )
             + addressTLV(self.peer.address) + hex("00080008 00000001")
         #expect(answers == [expected], "\(answers.map(\.hex))")
     }
@@ -313,7 +346,12 @@ struct RegistrarWireTests {
         #expect(try self.lab.exchange(self.peer, Say.resolve("EchoPool", idTLV(1) + tlv(0x000d, [1]))) == plain)
     }
 
-    @Test("Policy types 00000000 and 40000000 are refused with cause 0003 and the parameter [WIRE-041, WIRE-056, POL-004]", arguments: [0, 0x4000_0000] as [UInt32])
+    @Test(
+        """
+        Policy types 00000000 and 40000000 are refused with cause 0003 and the parameter [WIRE-041, WIRE-056, \
+        POL-004]
+        """,
+        arguments: [0, 0x4000_0000] as [UInt32])
     func invalidPolicy(type: UInt32) throws {
         let policy = policyTLV(type)
         let answers = try self.lab.exchange(
@@ -332,7 +370,8 @@ struct RegistrarWireTests {
     @Test("A longer policy payload is accepted, its excess ignored [WIRE-057]")
     func longPolicy() throws {
         let answers = try self.lab.exchange(
-            self.peer, Say.register("EchoPool", elementTLV(1, sctpTLV(self.peer.address), policyTLV(0x4000_0001, 5, 6))))
+            self.peer, Say.register("EchoPool", elementTLV(1, sctpTLV(self.peer.address), policyTLV(0x4000_0001, 5, 6)))
+        )
         #expect(answers == [Say.registered("EchoPool", 1)])
         let resolved = try self.lab.exchange(self.peer, Say.resolve("EchoPool"))
         #expect(
@@ -343,7 +382,9 @@ struct RegistrarWireTests {
             ])
     }
 
-    @Test("Types that are unknown here, private ones too, are refused with the parameter [POL-002, POL-005]", arguments: [6, 0x8000_0001, 0xb000_1001] as [UInt32])
+    @Test(
+        "Types that are unknown here, private ones too, are refused with the parameter [POL-002, POL-005]",
+        arguments: [6, 0x8000_0001, 0xb000_1001] as [UInt32])
     func unknownPolicy(type: UInt32) throws {
         let policy = policyTLV(type, 1)
         let answers = try self.lab.exchange(
@@ -366,7 +407,9 @@ struct RegistrarWireTests {
         }
     }
 
-    @Test("PPID 0 is taken, another protocol's is dropped and counted", arguments: [(0, true), (12, false), (99, false)] as [(UInt32, Bool)])
+    @Test(
+        "PPID 0 is taken, another protocol's is dropped and counted",
+        arguments: [(0, true), (12, false), (99, false)] as [(UInt32, Bool)])
     func payloadProtocols(number: UInt32, isTaken: Bool) throws {
         try self.populate()
         let answers = try self.lab.exchange(self.peer, Say.resolve("EchoPool"), payloadProtocol: number)

@@ -21,7 +21,10 @@ final class RegistrarWorld {
     static let id: UInt32 = 0xcafe_0001
 
     /// - Parameter adjust: periodic keep-alives are off unless it says otherwise.
-    init(seed: UInt64 = 1, options: WorldOptions = WorldOptions(), _ adjust: (inout RegistrarConfiguration) -> Void = { _ in }) throws {
+    init(
+        seed: UInt64 = 1, options: WorldOptions = WorldOptions(),
+        _ adjust: (inout RegistrarConfiguration) -> Void = { _ in }
+    ) throws {
         self.world = World(seed: seed, options: options)
         self.transcript = ScriptedTranscript(of: self.world)
         var configuration = RegistrarConfiguration()
@@ -74,7 +77,9 @@ final class RegistrarWorld {
     ) throws {
         let element = elementTLV(id, life: life, sctpTLV(port: port, peer.address), policy)
         let answers = try self.exchange(peer, Say.register(pool, element))
-        guard answers.contains(Say.registered(pool, id)) else { throw Unexpected("registration answered by \(answers.map(\.hex))") }
+        guard answers.contains(Say.registered(pool, id)) else {
+            throw Unexpected("registration answered by \(answers.map(\.hex))")
+        }
     }
 
     /// The identifiers in the answer to a resolution, in order; nil for a negative one.

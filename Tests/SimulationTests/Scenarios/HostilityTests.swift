@@ -25,7 +25,9 @@ struct HostilityTests {
         #expect(self.good.openLinks.count == 1)
     }
 
-    @Test("Random octets, over SCTP and TCP [WIRE-024, WIRE-052]", arguments: [LinkScheme.sctp, .tcp], 0..<5 as Range<UInt64>)
+    @Test(
+        "Random octets, over SCTP and TCP [WIRE-024, WIRE-052]", arguments: [LinkScheme.sctp, .tcp],
+        0..<5 as Range<UInt64>)
     func randomOctets(scheme: LinkScheme, seed: UInt64) throws {
         var generator = World(seed: seed).generator
         let evil = try self.lab.peer("evil", scheme)
@@ -50,7 +52,8 @@ struct HostilityTests {
     func flippedOctets(kind: Int) throws {
         let evil = try self.lab.peer("evil")
         let whole = [
-            Say.register("EchoPool", elementTLV(2, sctpTLV(evil.address), roundRobinTLV)), Say.deregister("EchoPool", 1),
+            Say.register("EchoPool", elementTLV(2, sctpTLV(evil.address), roundRobinTLV)),
+            Say.deregister("EchoPool", 1),
             Say.resolve("EchoPool", s: true, Say.count(1) + Say.increments), Say.alive("EchoPool", 1),
         ][kind]
         for index in whole.indices {
@@ -132,7 +135,8 @@ struct HostilityTests {
         for _ in 0..<500 {
             var bytes = FakeRegistrar.list([1, 2, 3], a: true)
             for _ in 0..<1 + lab.world.generator.below(6) {
-                bytes[Int(lab.world.generator.below(UInt64(bytes.count)))] = UInt8(truncatingIfNeeded: lab.world.generator.next())
+                bytes[Int(lab.world.generator.below(UInt64(bytes.count)))] = UInt8(
+                    truncatingIfNeeded: lab.world.generator.next())
             }
             if lab.world.generator.chance(0.2) { bytes[0] = UInt8(lab.world.generator.below(16)) }
             for link in registrar.openLinks { try registrar.send(bytes, on: link.id) }

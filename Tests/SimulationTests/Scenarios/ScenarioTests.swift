@@ -10,7 +10,12 @@ import Testing
 
 @Suite("A pool end to end, and what goes wrong")
 struct ScenarioTests {
-    @Test("A hundred elements in processes of their own: keep-alives are spread, nobody is lost [ASAP-160, ASAP-032, ASAP-162]")
+    @Test(
+        """
+        A hundred elements in processes of their own: keep-alives are spread, nobody is lost [ASAP-160, \
+        ASAP-032, ASAP-162]
+        """
+    )
     func hundredElements() throws {
         let lab = ClientWorld()
         let registrar = try lab.startRegistrar()
@@ -30,13 +35,20 @@ struct ScenarioTests {
         try lab.world.shutDown()
     }
 
-    @Test("The home registrar dies and returns: elements come back, the watcher never sees an empty pool [ASAP-063, ASAP-141]", arguments: 0..<12 as Range<UInt64>)
+    @Test(
+        """
+        The home registrar dies and returns: elements come back, the watcher never sees an empty pool [ASAP-063, \
+        ASAP-141]
+        """,
+        arguments: 0..<12 as Range<UInt64>)
     func registrarReturns(seed: UInt64) throws {
         var options = WorldOptions()
         options.sctpStack = seed % 2 == 0 ? .userland : .kernel
         let lab = ClientWorld(seed: seed, options: options)
         let first = try lab.startRegistrar { $0.fastFailureDetection = true }
-        let elements = try (1...3).map { try lab.element("element-\($0)", registrars: [first.endpoint]) { $0.fastFailureDetection = true } }
+        let elements = try (1...3).map {
+            try lab.element("element-\($0)", registrars: [first.endpoint]) { $0.fastFailureDetection = true }
+        }
         let user = try lab.user(registrars: [first.endpoint]) { $0.fastFailureDetection = true }
         try lab.world.run(for: .seconds(2))
         let changes = user.watch()
@@ -44,7 +56,9 @@ struct ScenarioTests {
         let everybody = elements.map(\.id).sorted()
         try lab.world.crash(first.node, seed % 3 == 0 ? .machine : .process)
         try lab.world.run(for: .milliseconds(Int(10 + lab.world.generator.below(8_000))))
-        let second = try lab.startRegistrar("registrar", addresses: first.node.addresses) { $0.fastFailureDetection = true }
+        let second = try lab.startRegistrar("registrar", addresses: first.node.addresses) {
+            $0.fastFailureDetection = true
+        }
         try lab.world.run(for: .seconds(60))
         #expect(second.size == (1, 3))
         #expect(elements.count(where: \.isRegistered) == elements.count)
@@ -78,7 +92,8 @@ struct ScenarioTests {
         let peer = try lab.world.startPeer("elements")
         try lab.world.connect(peer, to: registrar.node)
         func register(_ id: UInt32, load: UInt32) throws {
-            try peer.send(Say.register("EchoPool", elementTLV(id, life: .max, sctpTLV(peer.address), leastUsedTLV(load))))
+            try peer.send(
+                Say.register("EchoPool", elementTLV(id, life: .max, sctpTLV(peer.address), leastUsedTLV(load))))
             try lab.world.run(for: .milliseconds(15))
         }
         for id in 1...10 as ClosedRange<UInt32> { try register(id, load: 0) }
@@ -124,7 +139,9 @@ struct ScenarioTests {
             try lab.world.connect(peer, to: registrar.node)
             for id in 0..<100 as Range<UInt32> {
                 try peer.send(
-                    Say.register("Crowd", elementTLV(UInt32(number) * 100 + id + 1, life: .max, sctpTLV(peer.address), roundRobinTLV)))
+                    Say.register(
+                        "Crowd",
+                        elementTLV(UInt32(number) * 100 + id + 1, life: .max, sctpTLV(peer.address), roundRobinTLV)))
             }
             return peer
         }
@@ -135,7 +152,8 @@ struct ScenarioTests {
         let peer = try lab.world.startPeer("lone")
         try lab.world.connect(peer, to: registrar.node)
         func register(_ load: UInt32) throws {
-            try peer.send(Say.register("EchoPool", elementTLV(1, life: .max, sctpTLV(peer.address), leastUsedTLV(load))))
+            try peer.send(
+                Say.register("EchoPool", elementTLV(1, life: .max, sctpTLV(peer.address), leastUsedTLV(load))))
         }
         try register(1)
         try lab.world.run(for: .milliseconds(100))
@@ -169,7 +187,9 @@ struct ScenarioTests {
         #expect(registrar.statistics(.updatesSent) - updates < 500)
     }
 
-    @Test("A frozen registrar removes nobody after it goes on", arguments: [WorldOptions.SCTPStack.kernel, .userland], [2, 60])
+    @Test(
+        "A frozen registrar removes nobody after it goes on", arguments: [WorldOptions.SCTPStack.kernel, .userland],
+        [2, 60])
     func frozenRegistrar(stack: WorldOptions.SCTPStack, seconds: Int) throws {
         var options = WorldOptions()
         options.sctpStack = stack
@@ -186,10 +206,12 @@ struct ScenarioTests {
         try lab.world.run(for: .seconds(seconds))
         lab.world.thaw(registrar.node)
         var fewest = registrar.size.elements
-        try lab.world.run(atMost: .seconds(60), until: {
-            fewest = min(fewest, registrar.size.elements)
-            return false
-        })
+        try lab.world.run(
+            atMost: .seconds(60),
+            until: {
+                fewest = min(fewest, registrar.size.elements)
+                return false
+            })
         #expect(fewest == 20)
         #expect(registrar.statistics(.stalls) >= 1)
         #expect(registrar.statistics(.elementsRemoved) == 0)
@@ -201,7 +223,8 @@ struct ScenarioTests {
         #expect(registrar.size.elements == 19)
     }
 
-    @Test("An identifier that is in use: the second of that name hears so, and has it when the first is dead [ASAP-081]")
+    @Test(
+        "An identifier that is in use: the second of that name hears so, and has it when the first is dead [ASAP-081]")
     func identifierClash() throws {
         let lab = ClientWorld()
         let registrar = try lab.startRegistrar { $0.fastFailureDetection = true }
@@ -243,8 +266,9 @@ struct ScenarioTests {
         try lab.world.run(for: .seconds(1))
         // More changes than a reader's queue holds may have become one snapshot; the last word counts.
         #expect(changes.all.last.map(short) == "joined 5000")
-        #expect(changes.all.count(where: { if case .left = $0 { true } else { false } }) == 2_999
-            || changes.all.contains { short($0) == "snapshot 3000" })
+        #expect(
+            changes.all.count(where: { if case .left = $0 { true } else { false } }) == 2_999
+                || changes.all.contains { short($0) == "snapshot 3000" })
         #expect(registrar.statistics(.updatesSent) < 100)
     }
 
@@ -287,7 +311,12 @@ struct ScenarioTests {
         #expect(registrar.size == (0, 0))
     }
 
-    @Test("A session: echo, data never on PPID 11, and after a death the next element answers and the dead one is reported [ASAP-008, ASAP-165]", arguments: [Death.process, .machine])
+    @Test(
+        """
+        A session: echo, data never on PPID 11, and after a death the next element answers and the dead one is \
+        reported [ASAP-008, ASAP-165]
+        """,
+        arguments: [Death.process, .machine])
     func session(death: Death) throws {
         let lab = ClientWorld()
         let registrar = try lab.startRegistrar()
@@ -296,7 +325,9 @@ struct ScenarioTests {
         try lab.world.run(for: .seconds(1))
         var protocols: Set<UInt32> = []
         lab.world.observer = { event in
-            if case .sent(let message, _, _) = event.kind, message.bytes == [1, 2, 3] { protocols.insert(message.payloadProtocol) }
+            if case .sent(let message, _, _) = event.kind, message.bytes == [1, 2, 3] {
+                protocols.insert(message.payloadProtocol)
+            }
         }
         let goOn = Pending<Void>()
         let answers = Gathered<Session.Answer>()

@@ -46,14 +46,19 @@ struct StoryTests {
         try world.run(until: .seconds(300))
         #expect(try Set(lab.value(user.resolve()).members.map(\.id.rawValue)) == everybody.subtracting([victim.id]))
 
-        let successor = try lab.element(victim.node.name, registrars: [registrar.endpoint], addresses: victim.node.addresses)
+        let successor = try lab.element(
+            victim.node.name, registrars: [registrar.endpoint], addresses: victim.node.addresses)
         try world.run(until: .seconds(600))
         #expect(
             changes.all.filter { if case .updated = $0 { false } else { true } }.map(short)
-                == ["snapshot " + everybody.sorted().map(String.init).joined(separator: " "), "left \(name)", "joined \(successor.id)"])
+                == [
+                    "snapshot " + everybody.sorted().map(String.init).joined(separator: " "), "left \(name)",
+                    "joined \(successor.id)",
+                ])
         #expect(registrar.size == (1, 3))
         #expect(registrar.statistics(.keepAlivesSent) > 100)
-        let report = Report(fingerprint: world.fingerprint, counters: world.counters, changes: changes.all.map(short), choices: choices)
+        let report = Report(
+            fingerprint: world.fingerprint, counters: world.counters, changes: changes.all.map(short), choices: choices)
         try world.shutDown()
         return report
     }
