@@ -106,18 +106,24 @@ let package = Package(
             "SimulationTests",
             [
                 "RSerPoolTestKit", "RSerPool", "RSerPoolCore", "RSerPoolRegistrar", "RSerPoolTransport", "RSerPoolWire",
-                "NetworkAddress", "SocketLoop",
+                "NetworkAddress", "SocketLoop", .product(name: "Logging", package: "swift-log"),
             ]),
         .houseTests(
             "CommandTests",
             [
-                "RSerPool", "RSerPoolRegistrar", "RSerPoolCommands", "RSerPoolTransport", "RSerPoolWire", "NetworkAddress",
+                "NetworkAddress", "RSerPool", "RSerPoolCommands", "RSerPoolWire",
+                "rserpool", "rserpool-registrar",
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .houseTests(
             "InteropTests",
-            ["RSerPoolWire", .product(name: "Subprocess", package: "swift-subprocess")]),
+            [
+                "RSerPoolWire", "rserpool", "rserpool-registrar",
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ]),
     ]
 )
 

@@ -62,6 +62,7 @@ public actor Session {
         guard payloadProtocol != ASAPMessage.payloadProtocol else {
             throw PoolError(.configurationInvalid, "payload protocol 11 is ASAP's own: data needs another one")
         }
+        guard !bytes.isEmpty else { throw PoolError(.configurationInvalid, "SCTP carries no empty messages") }
         try await self.waitForTurn()
         defer { self.endTurn() }
         let message = OutboundMessage(bytes: bytes, payloadProtocol: payloadProtocol, stream: stream)

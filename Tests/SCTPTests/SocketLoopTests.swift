@@ -350,10 +350,10 @@ struct SocketLoopTests {
                 loop.stop()
                 try await ran.value()
             }
-            // The last thread may still be at it.
+            // The last threads may still be at it, and the runtime opens one or two of its own; the loops had 400.
             let deadline = ContinuousClock.now.advanced(by: .seconds(10))
-            while Process.current.descriptors > before, ContinuousClock.now < deadline { await Task.yield() }
-            #expect(Process.current.descriptors <= before)
+            while Process.current.descriptors > before + 10, ContinuousClock.now < deadline { await Task.yield() }
+            #expect(Process.current.descriptors <= before + 10)
         }
     }
 

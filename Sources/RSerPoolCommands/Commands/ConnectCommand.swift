@@ -8,7 +8,7 @@ internal import RSerPoolWire
 struct ConnectCommand: FailingCommand {
     static let configuration = CommandConfiguration(
         commandName: "connect",
-        abstract: "Each line of standard input is a request to a pool, each answer a line of output, failing over as needed.")
+        abstract: "Each line of standard input is a request to a pool, each answer a line of output, failing over as needed. Empty lines are left out: SCTP carries none.")
 
     @Argument(help: ArgumentHelp("Pool handle: text, or 0x and octets.", valueName: "pool")) var pool: String
     @Flag(help: "POOL is octets in hexadecimal.") var poolHex = false
@@ -25,7 +25,7 @@ struct ConnectCommand: FailingCommand {
         let command = self
         _ = try await withServices([user], logger: common.logger) {
             try await user.withSession(with: handle) { session in
-                for await line in InputLines() { try await command.exchange(line, session) }
+                for await line in InputLines() where !line.isEmpty { try await command.exchange(line, session) }
             }
         }
     }

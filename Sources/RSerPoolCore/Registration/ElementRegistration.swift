@@ -58,6 +58,8 @@ package struct ElementRegistration: Sendable {
     /// Registrations, or deregistrations, since the last success (ASAP-061).
     private var attempts = 0
     private var hasHome = false
+    /// Identifiers in a row that were in use: a registrar that finds all of them in use is not asked for ever.
+    private var idsInUse = 0
 
     package init(timers: ASAPTimers, life: RegistrationLife, mayChangeID: Bool, stopsAfterMaxAttempts: Bool) {
         self.timers = timers
@@ -122,10 +124,14 @@ package struct ElementRegistration: Sendable {
         guard case .registering = self.state else { return [] }
         self.attempts = 0
         guard response.isRejected else {
+            self.idsInUse = 0
             self.state = .registered(t4: now + self.timers.reregistrationInterval(life: self.life.duration))
             return [.report(.registered(warnings: response.causes))]
         }
-        if self.mayChangeID, response.causes.map(\.code) == [.nonUniquePoolElementID] {
+        if self.mayChangeID, response.causes.map(\.code) == [.nonUniquePoolElementID],
+            self.idsInUse <= self.timers.maxRegAttempt
+        {
+            self.idsInUse += 1
             return [.chooseNewID] + self.register(now: now)
         }
         self.state = .rejected

@@ -59,6 +59,7 @@ public actor SCTPEndpoint {
 
     /// Binds an endpoint; if it accepts associations, it does so from now on.
     /// - Throws: `addressInUse`, `addressUnavailable` and others; the message names address and port.
+    @inline(never)  // Swift 6.3.1 fails to optimise it into other modules: "circular reference", without a place.
     public init(on stack: SCTPStack, options: SCTPEndpointOptions = .default) async throws(SCTPError) {
         try options.validate()
         let socket = try await stack.loop.run { () throws(SCTPError) in try stack.opener.open(options) }
