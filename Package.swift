@@ -95,6 +95,12 @@ let package = Package(
             "RSerPoolTestKit",
             ["NetworkAddress", "RSerPool", "RSerPoolRegistrar", "RSerPoolTransport", "RSerPoolWire", "SocketLoop"],
             path: "Tests/RSerPoolTestKit"),
+        .house(
+            "ProgramKit",
+            [
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ], path: "Tests/ProgramKit"),
         .houseTests("NetworkAddressTests", ["NetworkAddress"]),
         .houseTests("RSerPoolWireTests", ["RSerPoolWire", "NetworkAddress"]),
         .houseTests("RSerPoolCoreTests", ["RSerPoolCore", "RSerPoolWire", "NetworkAddress"]),
@@ -112,18 +118,9 @@ let package = Package(
             "CommandTests",
             [
                 "NetworkAddress", "RSerPool", "RSerPoolCommands", "RSerPoolWire",
-                "rserpool", "rserpool-registrar",
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "Subprocess", package: "swift-subprocess"),
-                .product(name: "SystemPackage", package: "swift-system"),
+                "rserpool", "rserpool-registrar", "ProgramKit", .product(name: "Logging", package: "swift-log"),
             ]),
-        .houseTests(
-            "InteropTests",
-            [
-                "RSerPoolWire", "rserpool", "rserpool-registrar",
-                .product(name: "Subprocess", package: "swift-subprocess"),
-                .product(name: "SystemPackage", package: "swift-system"),
-            ]),
+        .houseTests("InteropTests", ["rserpool", "rserpool-registrar", "ProgramKit"]),
     ]
 )
 

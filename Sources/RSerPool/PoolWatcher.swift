@@ -188,7 +188,8 @@ actor PoolWatcher {
                 let response = response
                 self.advance(response.pool) { subscription, now, _ in subscription.received(response, now: now) }
             }
-        } else {
+        } else if self.home.isOpen {
+            // Links that we end ourselves, closing, interrupt nothing.
             self.take(self.home.received(event, now: now))
         }
         self.setAlarm()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import ProgramKit
 import Testing
 
 @Suite("The commands as processes (contract)", .serialized)

@@ -59,7 +59,6 @@ public actor SCTPEndpoint {
 
     /// Binds an endpoint; if it accepts associations, it does so from now on.
     /// - Throws: `addressInUse`, `addressUnavailable` and others; the message names address and port.
-    @inline(never)  // Swift 6.3.1 fails to optimise it into other modules: "circular reference", without a place.
     public init(on stack: SCTPStack, options: SCTPEndpointOptions = .default) async throws(SCTPError) {
         try options.validate()
         let socket = try await stack.loop.run { () throws(SCTPError) in try stack.opener.open(options) }
@@ -73,13 +72,11 @@ public actor SCTPEndpoint {
         self.begin()
     }
 
-    isolated deinit {
-        guard !self.isClosed else { return }
-        for association in self.associations.values {
-            self.abandon(association, SCTPError(.closed, "the endpoint is gone"))
-        }
-        self.socket.close()
-        self.reader?.end(.success(nil))
+    // Not isolated: Swift 6.3.1 fails to optimise callers of an actor with such a deinit ("circular reference", without a
+    // place). There is nobody left to resume here: whoever waits in a method holds the endpoint.
+    deinit {
+        let socket = self.socket
+        self.stack.loop.call { socket.close() }
     }
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { self.stack.loop.asUnownedSerialExecutor() }

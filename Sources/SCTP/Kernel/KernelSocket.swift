@@ -167,7 +167,9 @@ final class KernelSocket: StackSocket, @unchecked Sendable {
     // MARK: Associations
 
     func connect(_ id: AssociationID, to peer: SCTPPeer) throws(SCTPError) {
-        let addresses = peer.addresses.filter { !self.onlyIPv4 || $0.family == .ipv4 }
+        // Link-local addresses, as a peer on this machine reports them, name no interface here: one of them and the
+        // kernel refuses the whole list.
+        let addresses = peer.addresses.filter { $0.family == .ipv4 || !(self.onlyIPv4 || $0.isLinkLocal) }
         guard !addresses.isEmpty else { throw SCTPError(.addressUnavailable, "no local address can reach \(peer)") }
         var encapsulation: CInt = -1
         if let port = peer.encapsulationPort {

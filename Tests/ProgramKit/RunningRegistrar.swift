@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A registrar of this build with a free port, and how to reach it.
+package struct RunningRegistrar {
+    package let program: RunningProgram
+    package let sctp: String
+    package let tcp: String
+    package let ready: String
+
+    package static func start(_ more: [String] = []) async throws -> RunningRegistrar {
+        let program = try RunningProgram(
+            ["--asap", "sctp:127.0.0.1:0", "--asap", "tcp:127.0.0.1:0", "--sctp", "userland", "--encapsulation-port", "0", "--preset", "lan"]
+                + more, program: "rserpool-registrar")
+        let ready = try await program.line { $0.hasPrefix("ready ") }
+        let endpoints = ready.split(separator: " ").filter { $0.hasPrefix("asap=") }.map { String($0.dropFirst(5)) }
+        return RunningRegistrar(
+            program: program, sctp: endpoints.first { $0.hasPrefix("sctp:") } ?? "",
+            tcp: endpoints.first { $0.hasPrefix("tcp:") } ?? "", ready: ready)
+    }
+
+    /// The options of a command that uses it.
+    package var options: [String] { ["--registrar", self.sctp, "--preset", "lan", "--sctp", "userland"] }
+
+    package func serveEcho(_ pool: String, _ more: [String] = []) async throws -> (program: RunningProgram, id: String) {
+        let element = try RunningProgram(["serve", "echo", pool, "--listen", "sctp:127.0.0.1:0"] + self.options + more)
+        let ready = try await element.line { $0.hasPrefix("ready ") }
+        let id = ready.split(separator: " ").first { $0.hasPrefix("id=") }?.dropFirst(3) ?? ""
+        return (element, String(id))
+    }
+}
