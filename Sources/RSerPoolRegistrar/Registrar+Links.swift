@@ -213,6 +213,20 @@ extension Registrar {
         self.logOncePerMinute(.answersDropped, reason)
     }
 
+    func note(_ reason: TurnedAway, at local: LocalEndpoint) {
+        let endpoint = Endpoint(bound: local)
+        switch reason {
+        case .tooManyLinks:
+            self.counts.count(.linksRefused)
+            self.logOncePerMinute(.linksRefused, "too many links at \(endpoint): a further one is refused; max-links is the limit")
+        case .noResources:
+            self.counts.count(.acceptPauses)
+            self.logOncePerMinute(
+                .acceptPauses,
+                "no descriptor or memory left: connections to \(endpoint) wait; allow this process more open files (ulimit -n)")
+        }
+    }
+
     /// Says in the log that a limit was reached, at most once a minute for each counter.
     func logOncePerMinute(_ counter: RegistrarCounter, _ message: @autoclosure () -> String) {
         let now = self.host.clock.now

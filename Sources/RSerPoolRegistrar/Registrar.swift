@@ -296,6 +296,10 @@ extension Registrar: PortReceiver {
     nonisolated package func received(_ event: LinkEvent, from port: any Port) {
         self.assumeIsolated { $0.handle(event, port) }
     }
+
+    nonisolated package func turnedAway(_ reason: TurnedAway, at port: any Port) {
+        self.assumeIsolated { $0.note(reason, at: port.local) }
+    }
 }
 
 extension Registrar: DatagramReceiver {

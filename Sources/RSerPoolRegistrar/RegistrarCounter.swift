@@ -27,6 +27,10 @@ public enum RegistrarCounter: String, CaseIterable, Hashable, Sendable {
     case updatesDeferred = "updates_deferred"
     /// Answers that found a full send buffer, or were too long to be sent.
     case answersDropped = "answers_dropped"
+    /// Associations and connections above `maxLinks`.
+    case linksRefused = "links_refused"
+    /// How often connections were left waiting because the system had no descriptor or memory left.
+    case acceptPauses = "accept_pauses"
     case announcementsSent = "announcements_sent"
     /// How often this process found that it had been stopped.
     case stalls

@@ -9,7 +9,7 @@
 /// | ``maxElements`` | 2 000 000 | a new registration is rejected with cause 0x0006 | `registrations_rejected` |
 /// | ``maxHandleLength`` | 1 024 octets | a registration is rejected with cause 0x0003 | `registrations_rejected` |
 /// | ``maxElementsPerLink`` | 100 000 | a new registration is rejected with cause 0x0006 | `registrations_rejected` |
-/// | ``maxLinks`` | 20 000 for each endpoint | a further association or connection is refused | `links_refused` of the transport |
+/// | ``maxLinks`` | 20 000 for each endpoint | a further association or connection is refused | `links_refused` |
 /// | ``maxSubscriptions`` | 100 000 | an S bit is answered with A = 0 | `subscriptions_refused` |
 /// | ``maxSubscriptionsPerLink`` | 4 096 | an S bit is answered with A = 0 | `subscriptions_refused` |
 /// | ``sendBuffer`` | 1 MiB for each link | updates are merged, other answers dropped | `answers_dropped`, `updates_deferred` |

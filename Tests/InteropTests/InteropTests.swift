@@ -75,7 +75,7 @@ struct InteropTests {
     func capture() async throws {
         let file = FileManager.default.temporaryDirectory.appendingPathComponent("rserpool-\(UUID()).pcap").path
         defer { try? FileManager.default.removeItem(atPath: file) }
-        let tshark = try RunningProgram(path: "tshark", ["-i", "any", "-f", "sctp", "-w", file, "-q"])
+        let capture = try RunningProgram(path: "dumpcap", ["-i", "any", "-f", "sctp", "-w", file, "-q", "-a", "duration:15"])
         try await Self.waitForFile(file)
         let registrar = try await ReferencePeer.startOurs()
         let server = try ReferencePeer.startServer()
@@ -90,8 +90,8 @@ struct InteropTests {
         server.signal(SIGKILL)
         registrar.signal(SIGTERM)
         _ = try await registrar.end()
-        tshark.signal(SIGTERM)
-        _ = try await tshark.end()
+        // It ends by itself: programs that a test starts have its signals blocked.
+        _ = try await capture.end(within: 40)
         let seen = try await Program.shell("tshark -r \(file) -Y asap -T fields -e asap.message_type -e sctp.data_payload_proto_id 2>/dev/null")
         #expect(seen.lines.count >= 8, "\(seen)")
         let malformed = try await Program.shell("tshark -r \(file) -Y 'asap && _ws.malformed' 2>/dev/null")
@@ -120,6 +120,6 @@ struct InteropTests {
             if (try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int) ?? 0 > 0 { return }
             try await Task.sleep(for: .milliseconds(100))
         }
-        throw RunningProgram.Missing(description: "tshark writes nothing to \(path)")
+        throw RunningProgram.Missing(description: "dumpcap writes nothing to \(path)")
     }
 }

@@ -32,6 +32,12 @@ package final class RunningProgram: @unchecked Sendable {
         output.fileHandleForReading.readabilityHandler = { [weak self] handle in self?.take(handle, isError: false) }
         error.fileHandleForReading.readabilityHandler = { [weak self] handle in self?.take(handle, isError: true) }
         self.process.terminationHandler = { [weak self] _ in self?.change { $0.hasEnded = true } }
+        // The threads that tasks run on block all signals, and a child inherits that: it would never hear SIGINT.
+        var none = sigset_t()
+        var before = sigset_t()
+        sigemptyset(&none)
+        pthread_sigmask(SIG_SETMASK, &none, &before)
+        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
         try self.process.run()
     }
 

@@ -53,6 +53,7 @@ extension FailingCommand {
 package func runCommandLine<Root: AsyncParsableCommand>(_ root: Root.Type) async {
     // A reader that goes away is an error of that write, not our end.
     signal(SIGPIPE, SIG_IGN)
+    Terminal.occupyStandardDescriptors()
     do {
         var command = try root.parseAsRoot()
         if var asynchronous = command as? any AsyncParsableCommand {

@@ -48,6 +48,20 @@ package protocol Port: AnyObject, Sendable {
 /// It is called outside any access to the port's own state and may call the port back at once.
 package protocol PortReceiver: AnyObject, Sendable {
     func received(_ event: LinkEvent, from port: any Port)
+    /// A newcomer was not let in: something to count and to tell, not to act upon. Nothing happens by default.
+    func turnedAway(_ reason: TurnedAway, at port: any Port)
+}
+
+extension PortReceiver {
+    package func turnedAway(_ reason: TurnedAway, at port: any Port) {}
+}
+
+/// Why a newcomer was not let in.
+package enum TurnedAway: Sendable {
+    /// `PortOptions.maxIncomingLinks` is reached: its link was refused.
+    case tooManyLinks
+    /// The system has no descriptor or memory left: connections wait in its queue, and are accepted as soon as it has.
+    case noResources
 }
 
 /// Cuts a byte stream into messages: given what has arrived, how long the first message is, padding included; nil while

@@ -159,7 +159,9 @@ package actor SCTPPort: Port, SCTPReceiver {
         if association.isIncoming {
             guard !self.isClosing, self.incomingCount < self.maxIncomingLinks else {
                 self.refusedAssociations += 1
-                return self.endpoint.assumeIsolated { $0.abort(association.id) }
+                self.endpoint.assumeIsolated { $0.abort(association.id) }
+                if !self.isClosing { self.receiver?.turnedAway(.tooManyLinks, at: self) }
+                return
             }
             self.incomingCount += 1
             self.known[association.id] = Known(isIncoming: true)

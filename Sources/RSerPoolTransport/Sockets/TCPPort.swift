@@ -202,6 +202,7 @@ package actor TCPPort: Port {
             guard let remote, self.incomingCount < self.options.maxIncomingLinks else {
                 self.counters.refusedConnections += 1
                 socket.abort()
+                self.receiver?.turnedAway(.tooManyLinks, at: self)
                 continue
             }
             let connection = self.makeConnection(isIncoming: true, to: remote, socket: socket, phase: .open)
@@ -223,6 +224,7 @@ package actor TCPPort: Port {
             port.acceptTimer = nil
             for listener in port.listeners { port.loop.change(listener.descriptor, interest: .readable) }
         }
+        self.receiver?.turnedAway(.noResources, at: self)
     }
 
     private func stopListening() {
