@@ -23,7 +23,8 @@ final class ChangeQueue: Sendable {
 
     /// - Parameter members: who is in the pool after these changes.
     func put(_ changes: [PoolChange], members: [PoolMember]) {
-        let next: (waiter: CheckedContinuation<PoolChange?, Never>, change: PoolChange)? = self.state.withLock { state in
+        let next: (waiter: CheckedContinuation<PoolChange?, Never>, change: PoolChange)? = self.state.withLock {
+            state in
             guard !state.isFinished else { return nil }
             for change in changes {
                 switch change {

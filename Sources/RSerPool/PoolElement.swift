@@ -116,7 +116,8 @@ public actor PoolElement: Service {
         }
     }
 
-    public init(pool: PoolHandle, configuration: Configuration, host: Host, logger: Logger, handler: @escaping Handler) {
+    public init(pool: PoolHandle, configuration: Configuration, host: Host, logger: Logger, handler: @escaping Handler)
+    {
         self.pool = pool
         self.host = host
         self.configuration = configuration
@@ -217,7 +218,8 @@ public actor PoolElement: Service {
     private func openPort() async throws -> any Port {
         guard self.configuration.listen.scheme == .sctp else {
             throw PoolError(
-                .configurationInvalid, "a pool element listens over SCTP, not on \(self.configuration.listen): sctp:*:0 for example")
+                .configurationInvalid,
+                "a pool element listens over SCTP, not on \(self.configuration.listen): sctp:*:0 for example")
         }
         do {
             let listen = try await self.configuration.listen.lookedUp(defaultPort: 0)
@@ -247,8 +249,11 @@ public actor PoolElement: Service {
 
     private func setAlarm() {
         self.alarm.set(
-            [self.registration.nextDeadline, self.home.nextDeadline, self.policyUpdateIsDue ? self.nextPolicyUpdate : nil]
-                .compactMap { $0 }.min())
+            [
+                self.registration.nextDeadline, self.home.nextDeadline,
+                self.policyUpdateIsDue ? self.nextPolicyUpdate : nil,
+            ]
+            .compactMap { $0 }.min())
     }
 
     private func timersFired() {
@@ -315,7 +320,8 @@ public actor PoolElement: Service {
         for action in actions {
             switch action {
             case .sendRegistration: self.sendRegistration()
-            case .sendDeregistration: self.send { () throws(WireError) in try Deregistration(pool: self.pool, id: self.id).encoded() }
+            case .sendDeregistration:
+                self.send { () throws(WireError) in try Deregistration(pool: self.pool, id: self.id).encoded() }
             case .hunt: self.take(self.home.distrust(now: now))
             case .chooseNewID: self.id = .random(using: &self.generator)
             case .report(let report): self.take(report)
@@ -327,7 +333,8 @@ public actor PoolElement: Service {
         switch report {
         case .registered(let warnings):
             let home = self.home.homeName ?? "unknown"
-            self.logger.debug("registered", metadata: ["pool": "\(self.pool)", "element": "\(self.id)", "home": "\(home)"])
+            self.logger.debug(
+                "registered", metadata: ["pool": "\(self.pool)", "element": "\(self.id)", "home": "\(home)"])
             self.eventSink.yield(.registered(id: self.id, home: home, warnings: warnings))
         case .rejected(let causes):
             let reasons = causes.map(\.code.description).joined(separator: ", ")
@@ -342,7 +349,8 @@ public actor PoolElement: Service {
             self.eventSink.yield(.noAnswer(attempts: attempts))
         case .gaveUp(let attempts):
             self.whenOver.resolve(
-                .failure(PoolError(.noAnswer, "no registrar has answered \(attempts) registrations in pool \(self.pool)")))
+                .failure(
+                    PoolError(.noAnswer, "no registrar has answered \(attempts) registrations in pool \(self.pool)")))
         case .expelled(let causes):
             self.logger.info("removed by the registrar; registering again")
             self.eventSink.yield(.expelled(causes))
@@ -389,7 +397,8 @@ public actor PoolElement: Service {
         do throws(WireError) {
             _ = self.home.send(try encode())
         } catch {
-            self.whenOver.resolve(.failure(PoolError(.configurationInvalid, "the registration does not fit a message: \(error.reason)")))
+            self.whenOver.resolve(
+                .failure(PoolError(.configurationInvalid, "the registration does not fit a message: \(error.reason)")))
         }
     }
 
@@ -446,7 +455,9 @@ public actor PoolElement: Service {
             return
         }
         if !user.inbox.put(message) {
-            self.logger.warning("a user sends faster than the service answers: association aborted", metadata: ["user": "\(user.source)"])
+            self.logger.warning(
+                "a user sends faster than the service answers: association aborted",
+                metadata: ["user": "\(user.source)"])
             self.port?.abort(link)
         }
     }
@@ -470,7 +481,8 @@ public actor PoolElement: Service {
                     guard let answer = try await self.handler(request) else { continue }
                     await self.answer(answer, to: message, of: user)
                 } catch {
-                    self.logger.warning("the service failed a request", metadata: ["error": "\(error)", "user": "\(user.source)"])
+                    self.logger.warning(
+                        "the service failed a request", metadata: ["error": "\(error)", "user": "\(user.source)"])
                 }
             }
         }

@@ -28,7 +28,8 @@ extension PoolUser.Configuration {
         do throws(TransportError) {
             if hearsAnnouncements || schemes.contains(.tcp) {
                 let framing: MessageCutter = { try MessageFraming.frameLength($0) }
-                ports.tcp = try await host.transport.open(PortOptions(scheme: .tcp(framing: framing)), receiver: receiver)
+                ports.tcp = try await host.transport.open(
+                    PortOptions(scheme: .tcp(framing: framing)), receiver: receiver)
             }
         } catch {
             throw PoolError(.endpointUnusable, "cannot open a TCP endpoint: \(error.message)")

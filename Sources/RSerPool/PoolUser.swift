@@ -233,7 +233,11 @@ public actor PoolUser: Service {
             case .send(let request):
                 guard let bytes = try? request.encoded(for: self.home.dialect.audience) else {
                     self.resolver.abandon(request.pool)
-                    self.fail(request.pool, PoolError(.configurationInvalid, "a pool handle of \(request.pool.octets.count) octets does not fit a message"))
+                    self.fail(
+                        request.pool,
+                        PoolError(
+                            .configurationInvalid,
+                            "a pool handle of \(request.pool.octets.count) octets does not fit a message"))
                     continue
                 }
                 _ = self.home.send(bytes)
@@ -246,10 +250,12 @@ public actor PoolUser: Service {
     private func error(_ failure: Resolver.Failure, _ pool: PoolHandle) -> PoolError {
         switch failure {
         case .noAnswer where self.home.home == nil: self.noRegistrar
-        case .noAnswer: PoolError(.noAnswer, "registrar \(self.home.homeEndpoint ?? "") does not answer who is in pool \(pool)")
+        case .noAnswer:
+            PoolError(.noAnswer, "registrar \(self.home.homeEndpoint ?? "") does not answer who is in pool \(pool)")
         case .refused(let causes):
             PoolError(
-                .refused, "the registrar refused the request: " + causes.map(\.code.description).joined(separator: ", "),
+                .refused,
+                "the registrar refused the request: " + causes.map(\.code.description).joined(separator: ", "),
                 causes: causes)
         case .tooMany: PoolError(.overloaded, "more than \(Resolver.maxRequests) resolutions are open")
         }

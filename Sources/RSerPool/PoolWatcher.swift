@@ -110,8 +110,10 @@ actor PoolWatcher {
                 return
             }
             let isNew = self.pools[pool] == nil
-            self.pools[pool, default: Watched(subscription: PoolSubscription(pool: pool, timers: self.configuration.timers))]
-                .queues.append(queue)
+            self.pools[
+                pool, default: Watched(subscription: PoolSubscription(pool: pool, timers: self.configuration.timers))
+            ]
+            .queues.append(queue)
             if isNew {
                 self.advance(pool) { subscription, now, home in home ? subscription.homeFound(now: now) : [] }
             } else if let members = self.pools[pool]?.subscription.members {
@@ -163,7 +165,8 @@ actor PoolWatcher {
     }
 
     private func setAlarm() {
-        let deadlines = self.pools.values.compactMap(\.subscription.nextDeadline) + [self.home.nextDeadline].compactMap { $0 }
+        let deadlines =
+            self.pools.values.compactMap(\.subscription.nextDeadline) + [self.home.nextDeadline].compactMap { $0 }
         self.alarm.set(deadlines.min())
     }
 

@@ -175,7 +175,9 @@ public actor Session {
     /// The policy's choice; a few more draws, should it name one that has just failed.
     private func chooseMember(avoiding failed: Set<PoolElementID>) async throws -> PoolMember {
         var member = try await self.user.choose(from: self.pool)
-        for _ in 0..<failed.count where failed.contains(member.id) { member = try await self.user.choose(from: self.pool) }
+        for _ in 0..<failed.count where failed.contains(member.id) {
+            member = try await self.user.choose(from: self.pool)
+        }
         guard !failed.contains(member.id) else {
             throw Failure(element: member.id, reason: "every element of the pool has failed")
         }
@@ -207,7 +209,8 @@ public actor Session {
             self.drop(connection)
             throw error
         } catch let error as TransportError where error.code == .messageTooLong {
-            throw PoolError(.configurationInvalid, "a request of \(message.bytes.count) octets is too long: \(error.message)")
+            throw PoolError(
+                .configurationInvalid, "a request of \(message.bytes.count) octets is too long: \(error.message)")
         } catch {
             throw Failure(element: connection.member.id, reason: "\(connection.member.id): \(error)")
         }

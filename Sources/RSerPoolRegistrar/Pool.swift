@@ -73,7 +73,9 @@ actor Pool {
     nonisolated var unownedExecutor: UnownedSerialExecutor { self.host.executor.asUnownedSerialExecutor() }
 
     var hasSubscribers: Bool { !self.subscribers.isEmpty }
-    var subscriberLinks: [LinkID] { self.subscribers.keys.sorted { ($0.port.rawValue, $0.number) < ($1.port.rawValue, $1.number) } }
+    var subscriberLinks: [LinkID] {
+        self.subscribers.keys.sorted { ($0.port.rawValue, $0.number) < ($1.port.rawValue, $1.number) }
+    }
     func isSubscribed(_ link: LinkID) -> Bool { self.subscribers[link] != nil }
 
     enum Change: Sendable {
@@ -187,7 +189,9 @@ actor Pool {
             var composer = HandleResolutionResponseComposer(
                 pool: roll.encodedHandle, policy: roll.policy.encodedParameter(), updatesFollow: true,
                 increment: IncrementalUpdate(isSnapshot: false, moreFollows: false, sequence: self.version))
-            while let id = changed.first, let tlv = roll.encoded(id), composer.add(member: tlv) { changed.removeFirst() }
+            while let id = changed.first, let tlv = roll.encoded(id), composer.add(member: tlv) {
+                changed.removeFirst()
+            }
             // A member that has left again before it was told.
             if let id = changed.first, roll.encoded(id) == nil { changed.removeFirst() }
             if changed.isEmpty { while let id = gone.first, composer.add(gone: id) { gone.removeFirst() } }
@@ -248,7 +252,8 @@ actor Pool {
             increment: IncrementalUpdate(isSnapshot: true, moreFollows: false, sequence: snapshot.version),
             capacity: 16_384)
         var next = snapshot.next
-        while next < snapshot.ids.count, let tlv = snapshot.roll.encoded(snapshot.ids[next]), composer.add(member: tlv) {
+        while next < snapshot.ids.count, let tlv = snapshot.roll.encoded(snapshot.ids[next]), composer.add(member: tlv)
+        {
             next += 1
         }
         guard let bytes = try? composer.finish(moreFollows: next < snapshot.ids.count) else { return nil }
@@ -267,7 +272,8 @@ actor Pool {
 
     private func send(_ bytes: [UInt8], to link: LinkID, _ subscriber: Subscriber) -> Bool {
         do {
-            try subscriber.port.send(OutboundMessage(bytes: bytes, payloadProtocol: ASAPMessage.payloadProtocol), on: link)
+            try subscriber.port.send(
+                OutboundMessage(bytes: bytes, payloadProtocol: ASAPMessage.payloadProtocol), on: link)
             return true
         } catch {
             return false

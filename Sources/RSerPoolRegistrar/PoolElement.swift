@@ -118,7 +118,8 @@ actor PoolElement {
     private func ask() -> Verdict {
         if let link = self.link {
             do {
-                try self.port.send(OutboundMessage(bytes: self.keepAlive, payloadProtocol: ASAPMessage.payloadProtocol), on: link)
+                try self.port.send(
+                    OutboundMessage(bytes: self.keepAlive, payloadProtocol: ASAPMessage.payloadProtocol), on: link)
                 return .asked
             } catch {
                 // A full buffer is silence of the far end: the keep-alive's timer judges it.

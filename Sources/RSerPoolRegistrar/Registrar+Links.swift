@@ -218,12 +218,14 @@ extension Registrar {
         switch reason {
         case .tooManyLinks:
             self.counts.count(.linksRefused)
-            self.logOncePerMinute(.linksRefused, "too many links at \(endpoint): a further one is refused; max-links is the limit")
+            self.logOncePerMinute(
+                .linksRefused, "too many links at \(endpoint): a further one is refused; max-links is the limit")
         case .noResources:
             self.counts.count(.acceptPauses)
             self.logOncePerMinute(
                 .acceptPauses,
-                "no descriptor or memory left: connections to \(endpoint) wait; allow this process more open files (ulimit -n)")
+                "no descriptor or memory left: connections to \(endpoint) wait; allow this process more open files (ulimit -n)"
+            )
         }
     }
 

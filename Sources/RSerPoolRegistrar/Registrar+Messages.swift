@@ -12,8 +12,9 @@ extension Registrar {
         guard let link = self.links[id] else { return }
         self.counts.count(.messagesReceived)
         // Senders SHOULD use PPID 11; 0 is taken too, what is for other protocols is not (asap.md A-25).
-        guard link.link.scheme != .sctp || message.payloadProtocol == ASAPMessage.payloadProtocol
-            || message.payloadProtocol == 0
+        guard
+            link.link.scheme != .sctp || message.payloadProtocol == ASAPMessage.payloadProtocol
+                || message.payloadProtocol == 0
         else {
             self.counts.count(.messagesIgnored)
             return
@@ -213,7 +214,8 @@ extension Registrar {
         if self.maySpeak(for: key, link) {
             if self.handlespace.member(key) != nil {
                 self.counts.count(.deregistrations)
-                self.logger.debug("pool element deregistered", metadata: ["pool": "\(key.pool)", "element": "\(key.id)"])
+                self.logger.debug(
+                    "pool element deregistered", metadata: ["pool": "\(key.pool)", "element": "\(key.id)"])
             }
             self.remove(key, tellIt: false, now: now)
         } else {

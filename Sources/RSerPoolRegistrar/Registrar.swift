@@ -168,10 +168,12 @@ public actor Registrar: Service {
 
     private func openEndpoints() async throws {
         guard self.id != .undetermined else {
-            throw RegistrarError(.configurationInvalid, "registrar ID 0 stands for no registrar: give another one, or none")
+            throw RegistrarError(
+                .configurationInvalid, "registrar ID 0 stands for no registrar: give another one, or none")
         }
         guard !self.configuration.asapEndpoints.isEmpty else {
-            throw RegistrarError(.configurationInvalid, "no ASAP endpoint to listen on: give one, sctp:*:3863 for example")
+            throw RegistrarError(
+                .configurationInvalid, "no ASAP endpoint to listen on: give one, sctp:*:3863 for example")
         }
         for endpoint in self.configuration.asapEndpoints { self.ports.append(try await self.open(endpoint)) }
         if let group = self.configuration.announceGroup {

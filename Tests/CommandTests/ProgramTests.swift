@@ -22,13 +22,18 @@ struct ProgramTests {
         let (element, id) = try await registrar.serveEcho("EchoPool", ["--id", "0x11"])
         #expect(id == "0x00000011")
         for endpoint in [registrar.sctp, registrar.tcp] {
-            let resolved = try await Program.run(["resolve", "EchoPool", "--json", "--registrar", endpoint, "--sctp", "userland"])
+            let resolved = try await Program.run([
+                "resolve", "EchoPool", "--json", "--registrar", endpoint, "--sctp", "userland",
+            ])
             #expect(resolved.exit == 0)
             #expect(resolved.lines.count == 1)
-            #expect(resolved.output.hasPrefix(#"{"pool":"EchoPool","policy":{"type":"round-robin"},"elements":[{"id":"0x00000011","home":"0x"#))
+            #expect(
+                resolved.output.hasPrefix(
+                    #"{"pool":"EchoPool","policy":{"type":"round-robin"},"elements":[{"id":"0x00000011","home":"0x"#))
             #expect(resolved.output.contains("\"registrar\":\"\(endpoint)\",\"elapsed\":"))
         }
-        let connected = try await Program.run(["connect", "0x4563686f506f6f6c"] + registrar.options, input: "one\n\ntwo\n")
+        let connected = try await Program.run(
+            ["connect", "0x4563686f506f6f6c"] + registrar.options, input: "one\n\ntwo\n")
         #expect(connected.exit == 0)
         // SCTP carries no empty messages: the empty line asks nothing.
         #expect(connected.output == "one\ntwo\n", "\(connected)")
@@ -48,7 +53,9 @@ struct ProgramTests {
         let (second, secondID) = try await registrar.serveEcho("P")
         _ = try await watch.line { $0.hasPrefix(#"{"change":"joined","pool":"P","element":{"id":"\#(secondID)""#) }
         first.signal(SIGKILL)
-        _ = try await watch.line(within: 1.5) { $0.hasPrefix(#"{"change":"left","pool":"P","element":{"id":"\#(firstID)""#) }
+        _ = try await watch.line(within: 1.5) {
+            $0.hasPrefix(#"{"change":"left","pool":"P","element":{"id":"\#(firstID)""#)
+        }
         second.signal(SIGTERM)
         _ = try await watch.line { $0.hasPrefix(#"{"change":"left","pool":"P","element":{"id":"\#(secondID)""#) }
         watch.signal(SIGINT)
@@ -119,10 +126,14 @@ struct ProgramTests {
     @Test("Nobody there is exit 69 at once, with --json as one object; the time allowed is exit 75")
     func unreachable() async throws {
         for registrar in ["sctp:127.0.0.1:1/udp=1", "tcp:127.0.0.1:1"] {
-            let outcome = try await Program.run(["resolve", "P", "--json", "--sctp", "userland", "--registrar", registrar])
+            let outcome = try await Program.run([
+                "resolve", "P", "--json", "--sctp", "userland", "--registrar", registrar,
+            ])
             #expect(outcome.exit == 69)
             #expect(outcome.errorLines.count == 1)
-            #expect(outcome.errors.hasPrefix(#"{"error":""#) && outcome.errors.hasSuffix("\"exit\":69}\n"), "\(outcome.errors)")
+            #expect(
+                outcome.errors.hasPrefix(#"{"error":""#) && outcome.errors.hasSuffix("\"exit\":69}\n"),
+                "\(outcome.errors)")
         }
         let late = try await Program.run(["watch", "P", "--timeout", "300ms", "--registrar", "tcp:127.0.0.1:1"])
         #expect(late.exit == 75)
@@ -161,7 +172,8 @@ struct ProgramTests {
         let good = try await Program.run(["decode", "asap", "--json"], input: "05000010 0009000c 4563686f 506f6f6c\n")
         #expect(good.exit == 0)
         #expect(good.output.hasPrefix(#"{"message":"ASAP_HANDLE_RESOLUTION","type":5,"flags":0,"length":16"#))
-        let bad = try await Program.run(["decode", "asap", "--json"], input: "05000010\n05000010 0009000c 4563686f 506f6f6c\n")
+        let bad = try await Program.run(
+            ["decode", "asap", "--json"], input: "05000010\n05000010 0009000c 4563686f 506f6f6c\n")
         #expect(bad.exit == 65)
         #expect(bad.lines.count == 2 && bad.lines[0].contains(#""offset":2"#), "\(bad)")
     }

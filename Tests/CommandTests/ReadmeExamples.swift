@@ -9,7 +9,8 @@ import Testing
 
 func serve() async throws {
     let element = PoolElement(
-        in: "EchoPool", registrars: .list(.sctp("127.0.0.1")), host: try SocketHost.shared(), logger: Logger(label: "echo")
+        in: "EchoPool", registrars: .list(.sctp("127.0.0.1")), host: try SocketHost.shared(),
+        logger: Logger(label: "echo")
     ) { request in
         request.bytes
     }
@@ -18,7 +19,8 @@ func serve() async throws {
 
 func use() async throws {
     let user = PoolUser(
-        registrars: .list(.sctp("127.0.0.1"), .tcp("127.0.0.1")), host: try SocketHost.shared(), logger: Logger(label: "user"))
+        registrars: .list(.sctp("127.0.0.1"), .tcp("127.0.0.1")), host: try SocketHost.shared(),
+        logger: Logger(label: "user"))
     try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await user.run() }
         let answer = try await user.withSession(with: "EchoPool") { try await $0.request(Array("hello".utf8)) }
@@ -35,7 +37,9 @@ struct ReadmeTests {
         let root = here.deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
         let readme = try String(contentsOf: root.appendingPathComponent("README.md"), encoding: .utf8)
         let source = try String(contentsOf: here, encoding: .utf8)
-        let blocks = readme.components(separatedBy: "```swift\n").dropFirst().compactMap { $0.components(separatedBy: "```").first }
+        let blocks = readme.components(separatedBy: "```swift\n").dropFirst().compactMap {
+            $0.components(separatedBy: "```").first
+        }
         #expect(blocks.count == 2)
         for block in blocks {
             let function = try #require(block.components(separatedBy: "\n\n").last)

@@ -9,7 +9,9 @@ import Testing
     .enabled(if: ReferencePeer.isWanted, "rsplib needs kernel SCTP: Configuration/test runs this in the guest"),
     .timeLimit(.minutes(3)))
 struct InteropTests {
-    @Test("rspserver registers with our registrar, serves rspterminal and rserpool connect, and is dropped when killed [ASAP-230]")
+    @Test(
+        "rspserver registers with our registrar, serves rspterminal and rserpool connect, and is dropped when killed [ASAP-230]"
+    )
     func serverAtOurs() async throws {
         let registrar = try await ReferencePeer.startOurs()
         let server = try ReferencePeer.startServer()
@@ -39,7 +41,8 @@ struct InteropTests {
         let registrar = try ReferencePeer.startRegistrar()
         let dialect = ["--dialect", "\(ReferencePeer.registrar)=rsplib"]
         let element = try RunningProgram(
-            ["serve", "echo", "EchoPool", "--listen", "sctp:10.99.0.1:0", "--registrar", ReferencePeer.registrar] + dialect)
+            ["serve", "echo", "EchoPool", "--listen", "sctp:10.99.0.1:0", "--registrar", ReferencePeer.registrar]
+                + dialect)
         _ = try await element.line(within: 30) { $0.hasPrefix("ready ") }
         let resolved = try await ReferencePeer.resolve(1, dialect)
         #expect(resolved.output.contains(#""life":300"#), "\(resolved)")
@@ -53,7 +56,9 @@ struct InteropTests {
         registrar.signal(SIGKILL)
     }
 
-    @Test("rserpool connect uses a pool of rspservers at rspregistrar, and goes on with the next when one is killed [ASAP-228]")
+    @Test(
+        "rserpool connect uses a pool of rspservers at rspregistrar, and goes on with the next when one is killed [ASAP-228]"
+    )
     func userAtTheirs() async throws {
         let registrar = try ReferencePeer.startRegistrar()
         let servers = [try ReferencePeer.startServer(port: 1234), try ReferencePeer.startServer(port: 1235)]
@@ -71,11 +76,14 @@ struct InteropTests {
         registrar.signal(SIGKILL)
     }
 
-    @Test("tshark finds no malformed ASAP message in a capture of our programs with theirs, and PPID 11 on each [ASAP-006, ASAP-271]")
+    @Test(
+        "tshark finds no malformed ASAP message in a capture of our programs with theirs, and PPID 11 on each [ASAP-006, ASAP-271]"
+    )
     func capture() async throws {
         let file = FileManager.default.temporaryDirectory.appendingPathComponent("rserpool-\(UUID()).pcap").path
         defer { try? FileManager.default.removeItem(atPath: file) }
-        let capture = try RunningProgram(path: "dumpcap", ["-i", "any", "-f", "sctp", "-w", file, "-q", "-a", "duration:15"])
+        let capture = try RunningProgram(
+            path: "dumpcap", ["-i", "any", "-f", "sctp", "-w", file, "-q", "-a", "duration:15"])
         try await Self.waitForFile(file)
         let registrar = try await ReferencePeer.startOurs()
         let server = try ReferencePeer.startServer()
@@ -92,11 +100,14 @@ struct InteropTests {
         _ = try await registrar.end()
         // It ends by itself: programs that a test starts have its signals blocked.
         _ = try await capture.end(within: 40)
-        let seen = try await Program.shell("tshark -r \(file) -Y asap -T fields -e asap.message_type -e sctp.data_payload_proto_id 2>/dev/null")
+        let seen = try await Program.shell(
+            "tshark -r \(file) -Y asap -T fields -e asap.message_type -e sctp.data_payload_proto_id 2>/dev/null")
         #expect(seen.lines.count >= 8, "\(seen)")
         let malformed = try await Program.shell("tshark -r \(file) -Y 'asap && _ws.malformed' 2>/dev/null")
         #expect(malformed.lines.isEmpty, "\(malformed.output)")
-        let foreign = try await Program.shell("tshark -r \(file) -Y 'sctp.port == 3863 && sctp.data_payload_proto_id && !(sctp.data_payload_proto_id == 11)' 2>/dev/null")
+        let foreign = try await Program.shell(
+            "tshark -r \(file) -Y 'sctp.port == 3863 && sctp.data_payload_proto_id && !(sctp.data_payload_proto_id == 11)' 2>/dev/null"
+        )
         #expect(foreign.lines.isEmpty, "\(foreign.output)")
     }
 

@@ -15,7 +15,8 @@ enum ReferencePeer {
         try RunningProgram(
             path: "rspregistrar",
             [
-                "-disable-ipv6", "-asap=10.99.0.1:3863", "-enrp=10.99.0.1:9901", "-asapannounce=off", "-enrpannounce=off",
+                "-disable-ipv6", "-asap=10.99.0.1:3863", "-enrp=10.99.0.1:9901", "-asapannounce=off",
+                "-enrpannounce=off",
                 "-mentordiscoverytimeout=500", "-loglevel=2", "-logcolor=off",
             ])
     }
@@ -30,7 +31,8 @@ enum ReferencePeer {
     }
 
     static func startTerminal() throws -> RunningProgram {
-        try RunningProgram(path: "rspterminal", ["-poolhandle=EchoPool", "-asapannounce=off", "-registrar=10.99.0.1:3863"])
+        try RunningProgram(
+            path: "rspterminal", ["-poolhandle=EchoPool", "-asapannounce=off", "-registrar=10.99.0.1:3863"])
     }
 
     /// Our registrar, where rsplib's programs look for one.

@@ -116,7 +116,8 @@ package final class RunningProgram: @unchecked Sendable {
                     if let found = value(self) { return continuation.resume(returning: found) }
                     guard self.condition.wait(until: limit) else {
                         return continuation.resume(
-                            throwing: Missing(description: "not within \(seconds) s; output: \(self.text); errors: \(self.errors)"))
+                            throwing: Missing(
+                                description: "not within \(seconds) s; output: \(self.text); errors: \(self.errors)"))
                     }
                 }
             }

@@ -9,7 +9,10 @@ package struct RunningRegistrar {
 
     package static func start(_ more: [String] = []) async throws -> RunningRegistrar {
         let program = try RunningProgram(
-            ["--asap", "sctp:127.0.0.1:0", "--asap", "tcp:127.0.0.1:0", "--sctp", "userland", "--encapsulation-port", "0", "--preset", "lan"]
+            [
+                "--asap", "sctp:127.0.0.1:0", "--asap", "tcp:127.0.0.1:0", "--sctp", "userland", "--encapsulation-port",
+                "0", "--preset", "lan",
+            ]
                 + more, program: "rserpool-registrar")
         let ready = try await program.line { $0.hasPrefix("ready ") }
         let endpoints = ready.split(separator: " ").filter { $0.hasPrefix("asap=") }.map { String($0.dropFirst(5)) }
@@ -21,7 +24,8 @@ package struct RunningRegistrar {
     /// The options of a command that uses it.
     package var options: [String] { ["--registrar", self.sctp, "--preset", "lan", "--sctp", "userland"] }
 
-    package func serveEcho(_ pool: String, _ more: [String] = []) async throws -> (program: RunningProgram, id: String) {
+    package func serveEcho(_ pool: String, _ more: [String] = []) async throws -> (program: RunningProgram, id: String)
+    {
         let element = try RunningProgram(["serve", "echo", pool, "--listen", "sctp:127.0.0.1:0"] + self.options + more)
         let ready = try await element.line { $0.hasPrefix("ready ") }
         let id = ready.split(separator: " ").first { $0.hasPrefix("id=") }?.dropFirst(3) ?? ""

@@ -8,7 +8,9 @@ internal import RSerPoolWire
 struct ConnectCommand: FailingCommand {
     static let configuration = CommandConfiguration(
         commandName: "connect",
-        abstract: "Each line of standard input is a request to a pool, each answer a line of output, failing over as needed. Empty lines are left out: SCTP carries none.")
+        abstract:
+            "Each line of standard input is a request to a pool, each answer a line of output, failing over as needed. Empty lines are left out: SCTP carries none."
+    )
 
     @Argument(help: ArgumentHelp("Pool handle: text, or 0x and octets.", valueName: "pool")) var pool: String
     @Flag(help: "POOL is octets in hexadecimal.") var poolHex = false

@@ -41,7 +41,8 @@ struct DecodeCommand: FailingCommand {
 
     private func show(error: String, offset: Int?) {
         if self.json {
-            Terminal.print(JSON.object([("error", .string(error))] + (offset.map { [("offset", .integer($0))] } ?? [])).text)
+            Terminal.print(
+                JSON.object([("error", .string(error))] + (offset.map { [("offset", .integer($0))] } ?? [])).text)
         } else {
             Terminal.print("malformed" + (offset.map { " at offset \($0)" } ?? "") + ": \(error)")
         }

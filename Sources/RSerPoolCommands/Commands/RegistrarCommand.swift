@@ -14,10 +14,16 @@ package struct RegistrarArguments: ParsableArguments, Sendable {
     @Option(help: ArgumentHelp("Registrar identifier, decimal or 0x…, not 0; random by default.", valueName: "id"))
     var id: String?
 
-    @Option(help: ArgumentHelp("Listen for pool elements and pool users; repeatable; sctp:*:3863 and tcp:*:3863 by default.", valueName: "endpoint"))
+    @Option(
+        help: ArgumentHelp(
+            "Listen for pool elements and pool users; repeatable; sctp:*:3863 and tcp:*:3863 by default.",
+            valueName: "endpoint"))
     var asap: [String] = []
 
-    @Option(help: ArgumentHelp("Listen for registrars; repeatable. No effect yet: registrars do not talk to one another in this version.", valueName: "endpoint"))
+    @Option(
+        help: ArgumentHelp(
+            "Listen for registrars; repeatable. No effect yet: registrars do not talk to one another in this version.",
+            valueName: "endpoint"))
     var enrp: [String] = []
 
     @Option(help: ArgumentHelp("A registrar to meet; repeatable. No effect yet.", valueName: "endpoint"))
@@ -29,7 +35,10 @@ package struct RegistrarArguments: ParsableArguments, Sendable {
     @Flag(help: "No discovery of registrars, whatever the configuration says.")
     var noDiscover = false
 
-    @Option(help: ArgumentHelp("A bound by its name, max-answer-elements=3 for example; repeatable. The README lists them.", valueName: "name=n"))
+    @Option(
+        help: ArgumentHelp(
+            "A bound by its name, max-answer-elements=3 for example; repeatable. The README lists them.",
+            valueName: "name=n"))
     var limit: [String] = []
 
     @OptionGroup var common: CommonOptions
@@ -101,7 +110,8 @@ extension RegistrarLimits {
         ("max-pools", \.maxPools), ("max-elements", \.maxElements), ("max-handle-length", \.maxHandleLength),
         ("max-elements-per-link", \.maxElementsPerLink), ("max-links", \.maxLinks),
         ("max-subscriptions", \.maxSubscriptions), ("max-subscriptions-per-link", \.maxSubscriptionsPerLink),
-        ("send-buffer", \.sendBuffer), ("max-answer-elements", \.maxAnswerElements), ("max-challenges", \.maxChallenges),
+        ("send-buffer", \.sendBuffer), ("max-answer-elements", \.maxAnswerElements),
+        ("max-challenges", \.maxChallenges),
     ]
 
     /// Sets one limit from `NAME=N`.

@@ -34,7 +34,8 @@ struct ResolveCommand: FailingCommand {
 
     private func show(_ resolution: Resolution, elapsed: Double) {
         guard self.registrars.json else {
-            Terminal.print("pool \(resolution.pool), policy \(resolution.policy.type.name), says \(resolution.registrar):")
+            Terminal.print(
+                "pool \(resolution.pool), policy \(resolution.policy.type.name), says \(resolution.registrar):")
             for member in resolution.members { Terminal.print("  \(member.line)") }
             return
         }

@@ -17,10 +17,12 @@ struct ServeEchoCommand: FailingCommand {
 
     @Argument(help: ArgumentHelp("Pool handle: text, or 0x and octets.", valueName: "pool")) var pool: String
     @Flag(help: "POOL is octets in hexadecimal.") var poolHex = false
-    @Option(help: ArgumentHelp("round-robin, random, least-used:LOAD, …", valueName: "policy")) var policy = "round-robin"
+    @Option(help: ArgumentHelp("round-robin, random, least-used:LOAD, …", valueName: "policy")) var policy =
+        "round-robin"
     @Option(help: ArgumentHelp("Pool element identifier; random by default.", valueName: "id")) var id: String?
     @Option(help: ArgumentHelp("Where to serve.", valueName: "endpoint")) var listen = "sctp:*:0"
-    @Option(help: ArgumentHelp("How long a registration holds without being renewed.", valueName: "duration")) var lifetime = "300s"
+    @Option(help: ArgumentHelp("How long a registration holds without being renewed.", valueName: "duration"))
+    var lifetime = "300s"
     @OptionGroup var registrars: RegistrarOptions
     @OptionGroup var common: CommonOptions
 
@@ -44,7 +46,10 @@ struct ServeEchoCommand: FailingCommand {
         _ = try await withServices([element], logger: common.logger) { () async throws -> Never? in
             var isReady = false
             for await case .registered(let id, let home, let warnings) in element.events {
-                for warning in warnings { common.logger.warning("the registrar changed the registration", metadata: ["cause": "\(warning.code)"]) }
+                for warning in warnings {
+                    common.logger.warning(
+                        "the registrar changed the registration", metadata: ["cause": "\(warning.code)"])
+                }
                 if !isReady { Terminal.print(command.ready(id, handle, home)) }
                 isReady = true
             }

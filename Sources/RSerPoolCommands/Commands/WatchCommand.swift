@@ -35,7 +35,9 @@ struct WatchCommand: FailingCommand {
     private func text(_ change: PoolChange, _ pool: PoolHandle) -> String {
         guard self.registrars.json else {
             return switch change {
-            case .snapshot(let members): (["snapshot: \(members.count) in pool \(pool)"] + members.map { "  \($0.line)" }).joined(separator: "\n")
+            case .snapshot(let members):
+                (["snapshot: \(members.count) in pool \(pool)"] + members.map { "  \($0.line)" }).joined(
+                    separator: "\n")
             case .joined(let member): "joined   \(member.line)"
             case .updated(let member): "updated  \(member.line)"
             case .left(let member): "left     \(member.line)"

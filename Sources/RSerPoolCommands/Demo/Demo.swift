@@ -67,7 +67,9 @@ actor Demo {
     // MARK: The cast
 
     private func startRegistrar(_ group: inout ThrowingTaskGroup<Void, any Error>) async throws -> [String] {
-        let arguments = ["registrar", "--asap", "sctp:127.0.0.1:0", "--encapsulation-port", "0", "--log-level", "warning"]
+        let arguments = [
+            "registrar", "--asap", "sctp:127.0.0.1:0", "--encapsulation-port", "0", "--log-level", "warning",
+        ]
         self.start("registrar", arguments, &group)
         let line = try await self.readyLine(of: "registrar")
         guard let endpoint = line.split(separator: " ").first(where: { $0.hasPrefix("asap=") })?.dropFirst(5) else {
@@ -81,7 +83,8 @@ actor Demo {
         _ name: String, _ registrar: [String], _ group: inout ThrowingTaskGroup<Void, any Error>
     ) async throws {
         self.start(
-            name, ["serve", "echo", Self.pool, "--listen", "sctp:127.0.0.1:0", "--log-level", "warning"] + registrar, &group)
+            name, ["serve", "echo", Self.pool, "--listen", "sctp:127.0.0.1:0", "--log-level", "warning"] + registrar,
+            &group)
         let line = try await self.readyLine(of: name)
         let id = line.split(separator: " ").first { $0.hasPrefix("id=") }?.dropFirst(3) ?? ""
         self.elementNames[String(id)] = name
@@ -144,7 +147,9 @@ actor Demo {
         self.longestGap = .zero
         process.kill()
         let successor = try await changed.value()
-        self.say("the user is served by \(self.elementNames[successor] ?? successor), \(self.milliseconds(since: killed)) after the kill")
+        self.say(
+            "the user is served by \(self.elementNames[successor] ?? successor), \(self.milliseconds(since: killed)) after the kill"
+        )
         try await self.waitForMembers(atMost: 2)
         if let left = self.leftAt[id] {
             self.say("the registrar had removed \(name) \(Self.milliseconds(left - killed)) after the kill")
@@ -152,7 +157,9 @@ actor Demo {
     }
 
     private func retireElement() async throws {
-        guard let id = self.lastElement?.id, let name = self.elementNames[id], let process = self.processes[name] else { return }
+        guard let id = self.lastElement?.id, let name = self.elementNames[id], let process = self.processes[name] else {
+            return
+        }
         self.say("SIGTERM to \(name), which serves the user just now: it deregisters and ends")
         process.terminate()
         try await self.waitForMembers(atMost: 1)
@@ -166,7 +173,9 @@ actor Demo {
     }
 
     private func summarize() {
-        self.say("\(self.outcome.requests) requests, \(self.outcome.answers) answers, longest wait for an answer \(Self.milliseconds(self.longestGap))")
+        self.say(
+            "\(self.outcome.requests) requests, \(self.outcome.answers) answers, longest wait for an answer \(Self.milliseconds(self.longestGap))"
+        )
     }
 
     // MARK: What the processes say
@@ -181,7 +190,8 @@ actor Demo {
             default: if line.hasPrefix("ready ") { self.ready[name]?.resolve(.success(line)) }
             }
         case .ended(let how):
-            self.ready[name]?.resolve(.failure(CommandFailure(.unreachable, "\(name) ended before it was ready: \(how)")))
+            self.ready[name]?.resolve(
+                .failure(CommandFailure(.unreachable, "\(name) ended before it was ready: \(how)")))
             if name == "user", !self.hasEnded {
                 self.outcome.failures.append("the user ended: \(how)")
                 self.allAnswered.resolve(.success(()))
@@ -239,7 +249,9 @@ actor Demo {
         Terminal.print(String(repeating: " ", count: max(0, 7 - stamp.count)) + stamp + "  " + text)
     }
 
-    private func milliseconds(since instant: ContinuousClock.Instant) -> String { Self.milliseconds(self.clock.now - instant) }
+    private func milliseconds(since instant: ContinuousClock.Instant) -> String {
+        Self.milliseconds(self.clock.now - instant)
+    }
 
     private static func milliseconds(_ duration: Duration) -> String { "\(Int(duration / .milliseconds(1))) ms" }
 }

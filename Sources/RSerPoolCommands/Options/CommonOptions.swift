@@ -9,16 +9,23 @@ internal import RSerPoolTransport
 
 /// What every command takes.
 package struct CommonOptions: ParsableArguments, Sendable {
-    @Option(help: ArgumentHelp("Which SCTP stack: auto, kernel or userland; auto takes the kernel's where it has one.", valueName: "stack"))
+    @Option(
+        help: ArgumentHelp(
+            "Which SCTP stack: auto, kernel or userland; auto takes the kernel's where it has one.", valueName: "stack")
+    )
     var sctp: String?
 
     @Option(help: ArgumentHelp("UDP port of the userland SCTP stack (RFC 6951); 0 = any free one.", valueName: "port"))
     var encapsulationPort: UInt16?
 
-    @Option(help: ArgumentHelp("A timer or threshold by its RFC name, keep-alive-timeout=500ms for example; repeatable.", valueName: "name=duration"))
+    @Option(
+        help: ArgumentHelp(
+            "A timer or threshold by its RFC name, keep-alive-timeout=500ms for example; repeatable.",
+            valueName: "name=duration"))
     var timer: [String] = []
 
-    @Option(help: ArgumentHelp("A set of timers: rfc, or lan for fast detection on a local network.", valueName: "preset"))
+    @Option(
+        help: ArgumentHelp("A set of timers: rfc, or lan for fast detection on a local network.", valueName: "preset"))
     var preset: String?
 
     @Option(help: ArgumentHelp("Multicast group of registrars' announcements.", valueName: "group:port"))
@@ -27,13 +34,16 @@ package struct CommonOptions: ParsableArguments, Sendable {
     @Flag(help: "No announcements, whatever the configuration says.")
     var noAnnounce = false
 
-    @Option(help: ArgumentHelp("How a peer bends the RFCs: ENDPOINT=rsplib; repeatable.", valueName: "endpoint=dialect"))
+    @Option(
+        help: ArgumentHelp("How a peer bends the RFCs: ENDPOINT=rsplib; repeatable.", valueName: "endpoint=dialect"))
     var dialect: [String] = []
 
     @Option(help: ArgumentHelp("The same settings from a JSON file.", valueName: "file"))
     var config: String?
 
-    @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical; on standard error.", valueName: "level"))
+    @Option(
+        help: ArgumentHelp(
+            "trace, debug, info, notice, warning, error or critical; on standard error.", valueName: "level"))
     var logLevel: String?
 
     @Option(help: ArgumentHelp("text or json.", valueName: "format"))
@@ -50,7 +60,9 @@ package struct CommonOptions: ParsableArguments, Sendable {
         let timers = try TimerSettings(
             preset: self.preset ?? settings.value("preset"), timers: settings.values("timer") + self.timer)
         if !timers.withoutEffect.isEmpty {
-            logger.warning("registrars do not talk to one another yet: these timers have no effect", metadata: ["timers": "\(timers.withoutEffect)"])
+            logger.warning(
+                "registrars do not talk to one another yet: these timers have no effect",
+                metadata: ["timers": "\(timers.withoutEffect)"])
         }
         var dialects: [Endpoint: Dialect] = [:]
         for text in settings.values("dialect") + self.dialect {
@@ -83,7 +95,8 @@ package struct CommonOptions: ParsableArguments, Sendable {
         guard let equals = dialect.lastIndex(of: "="),
             let name = Dialect(rawValue: String(dialect[dialect.index(after: equals)...]))
         else {
-            throw CommandFailure(.usage, "--dialect \(dialect): write ENDPOINT=rsplib, sctp:10.0.0.1:3863=rsplib for example")
+            throw CommandFailure(
+                .usage, "--dialect \(dialect): write ENDPOINT=rsplib, sctp:10.0.0.1:3863=rsplib for example")
         }
         return (try parseEndpoint(String(dialect[..<equals]), option: "--dialect"), name)
     }
@@ -103,7 +116,9 @@ struct Common: Sendable {
 
 /// Where a command finds registrars.
 package struct RegistrarOptions: ParsableArguments, Sendable {
-    @Option(help: ArgumentHelp("A registrar, sctp:192.0.2.1:3863 for example; repeatable, in order of preference.", valueName: "endpoint"))
+    @Option(
+        help: ArgumentHelp(
+            "A registrar, sctp:192.0.2.1:3863 for example; repeatable, in order of preference.", valueName: "endpoint"))
     var registrar: [String] = []
 
     @Flag(help: "One JSON object per line, for scripts.")

@@ -12,7 +12,8 @@ func parseEndpoint(_ text: String, option: String) throws(CommandFailure) -> End
     do {
         let endpoint = try Endpoint(parsing: text)
         guard !endpoint.isSecured else {
-            throw CommandFailure(.usage, "\(option) \(text): TLS is not yet there; use sctp:127.0.0.1:3863 or tcp:127.0.0.1:3863")
+            throw CommandFailure(
+                .usage, "\(option) \(text): TLS is not yet there; use sctp:127.0.0.1:3863 or tcp:127.0.0.1:3863")
         }
         return endpoint
     } catch let failure as CommandFailure {
@@ -24,7 +25,9 @@ func parseEndpoint(_ text: String, option: String) throws(CommandFailure) -> End
 
 /// `1.5s`, `250ms`, `2min`, `1h`; a bare number is seconds.
 func parseDuration(_ text: String, option: String) throws(CommandFailure) -> Duration {
-    let units: [(String, Double)] = [("ms", 0.001), ("us", 0.000_001), ("min", 60), ("s", 1), ("m", 60), ("h", 3600), ("", 1)]
+    let units: [(String, Double)] = [
+        ("ms", 0.001), ("us", 0.000_001), ("min", 60), ("s", 1), ("m", 60), ("h", 3600), ("", 1),
+    ]
     for (unit, seconds) in units where text.hasSuffix(unit) {
         let digits = text.dropLast(unit.count)
         guard let first = digits.first, first.isASCII, first.isNumber || first == ".", let number = Double(digits),
@@ -38,7 +41,8 @@ func parseDuration(_ text: String, option: String) throws(CommandFailure) -> Dur
 func parseIdentifier(_ text: String, option: String) throws(CommandFailure) -> UInt32 {
     let value = text.hasPrefix("0x") ? UInt32(text.dropFirst(2), radix: 16) : UInt32(text)
     guard let value, value != 0 else {
-        throw CommandFailure(.usage, "\(option) \(text): no identifier; write a number from 1 to 4294967295, or 0x1a2b3c4d")
+        throw CommandFailure(
+            .usage, "\(option) \(text): no identifier; write a number from 1 to 4294967295, or 0x1a2b3c4d")
     }
     return value
 }
@@ -78,7 +82,8 @@ func parsePolicy(_ text: String, option: String) throws(CommandFailure) -> PoolP
         }
     guard let policy else {
         throw CommandFailure(
-            .usage, "\(option) \(text): no policy; write round-robin, random, least-used:0.5 or weighted-random:10 for example")
+            .usage,
+            "\(option) \(text): no policy; write round-robin, random, least-used:0.5 or weighted-random:10 for example")
     }
     return policy
 }
@@ -94,5 +99,6 @@ func parseGroup(_ text: String, option: String) throws(CommandFailure) -> Socket
             return SocketAddress(ip: ip, port: port)
         }
     }
-    throw CommandFailure(.usage, "\(option) \(text): no multicast group and port; write 224.0.1.185:3863 or [ff05::133]:3863")
+    throw CommandFailure(
+        .usage, "\(option) \(text): no multicast group and port; write 224.0.1.185:3863 or [ff05::133]:3863")
 }

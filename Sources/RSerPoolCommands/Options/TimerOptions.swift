@@ -25,7 +25,8 @@ package struct TimerSettings: Sendable {
         ("stale-cache-value", \.staleCacheValue), ("retran-max", \.retranMax),
         ("keep-alive-interval", \.keepAliveInterval), ("keep-alive-timeout", \.keepAliveTimeout),
         ("minimum-check-interval", \.minimumCheckInterval), ("hunt-stagger", \.huntStagger),
-        ("hunt-retry-pause", \.huntRetryPause), ("poll-interval", \.pollInterval), ("stall-tolerance", \.stallTolerance),
+        ("hunt-retry-pause", \.huntRetryPause), ("poll-interval", \.pollInterval),
+        ("stall-tolerance", \.stallTolerance),
     ]
 
     private static let counts: [(name: String, field: any WritableKeyPath<ASAPTimers, Int> & Sendable)] = [
@@ -37,7 +38,8 @@ package struct TimerSettings: Sendable {
 
     private mutating func apply(_ setting: String) throws(CommandFailure) {
         guard let equals = setting.firstIndex(of: "=") else {
-            throw CommandFailure(.usage, "--timer \(setting): write NAME=DURATION, keep-alive-timeout=500ms for example")
+            throw CommandFailure(
+                .usage, "--timer \(setting): write NAME=DURATION, keep-alive-timeout=500ms for example")
         }
         let name = String(setting[..<equals])
         let value = String(setting[setting.index(after: equals)...])
@@ -55,7 +57,8 @@ package struct TimerSettings: Sendable {
             _ = try parseDuration(value, option: option)
             self.withoutEffect.append(known)
         } else {
-            let names = (Self.durations.map(\.name) + ["t4-reregistration"] + Self.counts.map(\.name) + Self.ofENRP).sorted()
+            let names = (Self.durations.map(\.name) + ["t4-reregistration"] + Self.counts.map(\.name) + Self.ofENRP)
+                .sorted()
             throw CommandFailure(.usage, "\(option): no such timer; there are \(names.joined(separator: ", "))")
         }
     }

@@ -53,7 +53,6 @@ extension FailingCommand {
 package func runCommandLine<Root: AsyncParsableCommand>(_ root: Root.Type) async {
     // A reader that goes away is an error of that write, not our end.
     signal(SIGPIPE, SIG_IGN)
-    Terminal.occupyStandardDescriptors()
     do {
         var command = try root.parseAsRoot()
         if var asynchronous = command as? any AsyncParsableCommand {
@@ -64,7 +63,8 @@ package func runCommandLine<Root: AsyncParsableCommand>(_ root: Root.Type) async
     } catch {
         let code = root.exitCode(for: error)
         guard code != .success, !(error is ExitCode) else { root.exit(withError: error) }
-        Terminal.printError("\(root._commandName): \(root.message(for: error).split(separator: "\n").joined(separator: " "))")
+        Terminal.printError(
+            "\(root._commandName): \(root.message(for: error).split(separator: "\n").joined(separator: " "))")
         Glibc.exit(CommandExit.usage.rawValue)
     }
 }

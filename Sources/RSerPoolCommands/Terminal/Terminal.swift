@@ -13,15 +13,6 @@ package enum Terminal {
         self.write(line + "\n", to: STDERR_FILENO)
     }
 
-    /// Started with one of 0, 1 and 2 closed, the next descriptor would get that number, and what is meant for the terminal
-    /// would go down a socket. Call it first.
-    static func occupyStandardDescriptors() {
-        for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 {
-            // The lowest free number is this one: those below are taken by now.
-            _ = open("/dev/null", O_RDWR)
-        }
-    }
-
     /// A reader that has gone away, or a full disk, ends nothing here: what cannot be written is lost.
     private static func write(_ text: String, to descriptor: Int32) {
         var bytes = Array(text.utf8)[...]

@@ -83,7 +83,8 @@ package struct RegistrarList: Sendable {
                     encapsulationPort: announce.encapsulationPort)
             case .tcp(let tcp):
                 return RegistrarAddress(
-                    scheme: .tcp, addresses: [tcp.ip.isWildcard || tcp.ip.isMulticast ? source : tcp.ip], port: tcp.port)
+                    scheme: .tcp, addresses: [tcp.ip.isWildcard || tcp.ip.isMulticast ? source : tcp.ip], port: tcp.port
+                )
             }
         }
     }

@@ -29,7 +29,8 @@ enum SystemResolver {
         var found: [IPAddress] = []
         var next = list
         while let entry = next {
-            if let address = entry.pointee.ai_addr.flatMap({ SocketAddress(system: $0) })?.ip, !found.contains(address) {
+            if let address = entry.pointee.ai_addr.flatMap({ SocketAddress(system: $0) })?.ip, !found.contains(address)
+            {
                 found.append(address)
             }
             next = entry.pointee.ai_next
@@ -50,11 +51,13 @@ final class ThreadWork: Sendable {
     func startThread() -> Bool {
         var thread = pthread_t()
         let me = Unmanaged.passRetained(self)
-        let status = pthread_create(&thread, nil, { context in
-            // Exactly what was handed over below.
-            if let context { Unmanaged<ThreadWork>.fromOpaque(context).takeRetainedValue().body() }
-            return nil
-        }, me.toOpaque())
+        let status = pthread_create(
+            &thread, nil,
+            { context in
+                // Exactly what was handed over below.
+                if let context { Unmanaged<ThreadWork>.fromOpaque(context).takeRetainedValue().body() }
+                return nil
+            }, me.toOpaque())
         guard status == 0 else {
             me.release()
             return false
