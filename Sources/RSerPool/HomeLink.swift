@@ -33,10 +33,13 @@ struct HomeLink: Sendable {
     /// The home's server ID, once a keep-alive has told it (ASAP-155).
     var homeID: RegistrarID?
     private var fruitlessPasses = 0
+    private let retryPause: Duration
+    private var homeSince: ContinuousClock.Instant?
 
     init(configured: [RegistrarAddress], timers: ASAPTimers) {
         self.list = RegistrarList(configured: configured, timers: timers)
         self.hunt = ServerHunt(timers: timers)
+        self.retryPause = timers.huntRetryPause
     }
 
     /// The ports to use from now on. A pool element has no TCP port.
@@ -89,7 +92,7 @@ struct HomeLink: Sendable {
             self.homeID = id
             return []
         }
-        let outcomes = self.carryOut(self.hunt.cancel(), now: now) + self.become(link)
+        let outcomes = self.carryOut(self.hunt.cancel(), now: now) + self.become(link, now: now)
         self.homeID = id
         return outcomes
     }
@@ -125,7 +128,10 @@ struct HomeLink: Sendable {
             guard self.home != link else {
                 self.home = nil
                 self.homeID = nil
-                let actions = self.hunt.start(self.candidates, avoiding: address, now: now)
+                // Who lets us in and is gone again at once must not be tried again and again without a pause.
+                let isContinued = self.homeSince.map { now - $0 < self.retryPause } ?? false
+                self.fruitlessPasses = isContinued ? self.hunt.fruitlessPasses : 0
+                let actions = self.hunt.start(self.candidates, avoiding: address, isContinued: isContinued, now: now)
                 return [.lost] + self.carryOut(actions, now: now)
             }
             guard let address else { return [] }
@@ -172,7 +178,7 @@ struct HomeLink: Sendable {
                     self.port(of: link)?.abort(link)
                 }
             case .adopt(let address):
-                if let link = self.links(to: address).first { outcomes += self.become(link) }
+                if let link = self.links(to: address).first { outcomes += self.become(link, now: now) }
             }
         }
         if self.hunt.isHunting, self.hunt.fruitlessPasses > self.fruitlessPasses {
@@ -188,13 +194,14 @@ struct HomeLink: Sendable {
     }
 
     /// `link` is home now; the one that was is left in good order.
-    private mutating func become(_ link: LinkID) -> [Outcome] {
+    private mutating func become(_ link: LinkID, now: ContinuousClock.Instant) -> [Outcome] {
         if let old = self.home, old != link {
             self.addresses[old] = nil
             if self.incoming[old] == nil { self.port(of: old)?.shutdown(old) }
         }
         self.home = link
         self.homeID = nil
+        self.homeSince = now
         return [.found(link)]
     }
 

@@ -50,15 +50,21 @@ package struct ServerHunt: Sendable {
     }
 
     /// Begins a hunt; one that runs goes on.
-    /// - Parameter avoided: the one that just failed us: another one is tried before it, if there is one.
+    /// - Parameters:
+    ///   - avoided: the one that just failed us: another one is tried before it, if there is one.
+    ///   - isContinued: the last hunt found somebody who was gone again at once, a registrar that refuses whoever it has
+    ///     let in for example: then that one counts as tried, and the hunt goes on where it was, its pauses too.
     package mutating func start(
-        _ list: [RegistrarAddress], avoiding avoided: RegistrarAddress? = nil, now: ContinuousClock.Instant
+        _ list: [RegistrarAddress], avoiding avoided: RegistrarAddress? = nil, isContinued: Bool = false,
+        now: ContinuousClock.Instant
     ) -> [Action] {
         guard !self.isHunting else { return [] }
-        self.t5 = self.timers.t5Serverhunt
-        self.pause = self.timers.huntRetryPause
-        self.fruitlessPasses = 0
-        self.tried = []
+        if !isContinued {
+            self.t5 = self.timers.t5Serverhunt
+            self.pause = self.timers.huntRetryPause
+            self.fruitlessPasses = 0
+            self.tried = []
+        }
         self.avoided = list.count > 1 ? avoided : nil
         self.state = .hunting(roundEnds: now + self.t5, nextAttempt: now)
         return self.proceed(list, now: now)
@@ -106,13 +112,13 @@ package struct ServerHunt: Sendable {
     /// Somebody else decided who is home: the hunt is over.
     package mutating func cancel() -> [Action] {
         defer { self.stop() }
+        self.tried = []
         return self.attempts.map { .abandon($0) }
     }
 
     private mutating func stop() {
         self.state = .idle
         self.attempts = []
-        self.tried = []
     }
 
     /// Starts the next attempt if it is due and there is room for it.
