@@ -36,9 +36,10 @@ enum ReferencePeer {
     }
 
     /// Our registrar, where rsplib's programs look for one.
-    static func startOurs() async throws -> RunningProgram {
+    static func startOurs(_ more: [String] = []) async throws -> RunningProgram {
         let program = try RunningProgram(
-            ["--asap", "sctp:10.99.0.1:3863", "--preset", "lan", "--log-level", "debug"], program: "rserpool-registrar")
+            ["--asap", "sctp:10.99.0.1:3863", "--preset", "lan", "--log-level", "debug"] + more,
+            program: "rserpool-registrar")
         _ = try await program.line { $0.hasPrefix("ready ") }
         return program
     }

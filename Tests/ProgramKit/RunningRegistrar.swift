@@ -14,11 +14,16 @@ package struct RunningRegistrar {
                 "0", "--preset", "lan",
             ]
                 + more, program: "rserpool-registrar")
-        let ready = try await program.line { $0.hasPrefix("ready ") }
+        return RunningRegistrar(program: program, ready: try await program.line { $0.hasPrefix("ready ") })
+    }
+
+    /// - Parameter ready: what the registrar said when it began to serve.
+    package init(program: RunningProgram, ready: String) {
         let endpoints = ready.split(separator: " ").filter { $0.hasPrefix("asap=") }.map { String($0.dropFirst(5)) }
-        return RunningRegistrar(
-            program: program, sctp: endpoints.first { $0.hasPrefix("sctp:") } ?? "",
-            tcp: endpoints.first { $0.hasPrefix("tcp:") } ?? "", ready: ready)
+        self.program = program
+        self.sctp = endpoints.first { $0.hasPrefix("sctp:") } ?? ""
+        self.tcp = endpoints.first { $0.hasPrefix("tcp:") } ?? ""
+        self.ready = ready
     }
 
     /// The options of a command that uses it.
