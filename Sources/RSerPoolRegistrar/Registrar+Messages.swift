@@ -11,7 +11,7 @@ extension Registrar {
     func received(_ message: InboundMessage, over id: LinkID, now: ContinuousClock.Instant) {
         guard let link = self.links[id] else { return }
         self.counts.count(.messagesReceived)
-        // Senders SHOULD use PPID 11; 0 is taken too, what is for other protocols is not (asap.md A-25).
+        // Senders SHOULD use PPID 11; 0 is taken too, what is for other protocols is not.
         guard
             link.link.scheme != .sctp || message.payloadProtocol == ASAPMessage.payloadProtocol
                 || message.payloadProtocol == 0
@@ -228,7 +228,7 @@ extension Registrar {
     }
 
     /// Whether what comes over this link may come from that element: it registered over it, or the link's far end has an
-    /// address of its ASAP transport (asap.md A-10). Nobody speaks for unknown elements, so anybody may.
+    /// address of its ASAP transport. Nobody speaks for unknown elements, so anybody may.
     private func maySpeak(for key: ElementKey, _ link: LinkState) -> Bool {
         guard let element = self.elements[key] else { return true }
         return element.assumeIsolated { element in
@@ -299,7 +299,7 @@ extension Registrar {
         self.send(bytes, to: link.link.id)
     }
 
-    /// How many elements an answer may list: what the request names, else the configured limit (asap.md A-5).
+    /// How many elements an answer may list: what the request names, else the configured limit.
     private func answerLimit(_ request: HandleResolution) -> Int {
         switch request.count {
         case nil, 0: self.configuration.limits.maxAnswerElements

@@ -48,7 +48,7 @@ func registrar(_ number: Int, _ scheme: RegistrarAddress.Scheme = .sctp) -> Regi
     RegistrarAddress(scheme: scheme, addresses: [.ipv4(0xc000_0200 + UInt32(number))], port: 3863)
 }
 
-/// How far a count of `trials` with probability `probability` may lie from its mean (policies.md §0: one false alarm in 10⁸).
+/// How far a count of `trials` with probability `probability` may lie from its mean: six standard deviations, one false alarm in 10⁸.
 func tolerance(_ trials: Int, _ probability: Double) -> Int {
     Int(6 * (Double(trials) * probability * (1 - probability)).squareRoot()) + 1
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Octets worked out by hand from the RFCs' figures, not by this code: wire.md §8 (E…) and enrp.md A.7 (N…).
+/// Octets worked out by hand from the RFCs' figures, not by this code: ASAP (E…) and ENRP (N…).
 ///
 /// A line that begins with a name begins a vector: name, then what it is. The lines below it are its octets in
 /// hexadecimal, each with what they mean behind the semicolon. The length field of a message does not count its last

@@ -3,7 +3,7 @@
 package import RSerPoolWire
 
 /// When a registrar announces itself by multicast (RFC 5352 §3.6): every (N+1)·T6, N being the other registrars heard
-/// (ASAP-181). Its own announcements, looped back, do not count (asap.md A-27); who is not heard for T7, or three
+/// (ASAP-181). Its own announcements, looped back, do not count; who is not heard for T7, or three
 /// announcement intervals if that is longer, leaves N.
 package struct AnnounceSchedule: Sendable {
     /// Other registrars counted; more of them do not slow us down further.

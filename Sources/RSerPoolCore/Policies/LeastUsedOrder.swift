@@ -4,7 +4,7 @@ package import RSerPoolWire
 
 /// Least Used (RFC 5356 §5.1): ascending load; elements of equal load take turns.
 ///
-/// Turns: whoever led an answer goes behind its equals, newcomers go there too (policies.md POL-075).
+/// Turns: whoever led an answer goes behind its equals, newcomers go there too (POL-075).
 package struct LeastUsedOrder: MemberOrder {
     private struct Rank: Comparable, Sendable {
         var load: Load

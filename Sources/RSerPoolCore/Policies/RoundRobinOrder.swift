@@ -4,7 +4,7 @@ package import RSerPoolWire
 
 /// Round Robin (RFC 5356 §4.1): a circular list with a head that each answer moves on by one, however long the answer was.
 ///
-/// Newcomers enter just before the head, so they come last for now (policies.md P-3).
+/// Newcomers enter just before the head, so they come last for now.
 package struct RoundRobinOrder: MemberOrder {
     private struct Neighbours: Sendable {
         var previous: Int

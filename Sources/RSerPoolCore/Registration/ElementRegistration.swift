@@ -198,7 +198,7 @@ package struct ElementRegistration: Sendable {
         return [.sendDeregistration]
     }
 
-    /// T2 has ended: another registrar is looked for, and after more than MAX-REG-ATTEMPT the user is told (asap.md A-1).
+    /// T2 has ended: another registrar is looked for, and after more than MAX-REG-ATTEMPT the user is told.
     private mutating func registrationUnanswered(now: ContinuousClock.Instant) -> [Action] {
         guard self.attempts > self.timers.maxRegAttempt else {
             self.state = .homeless

@@ -71,7 +71,7 @@ public struct ASAPTimers: Hashable, Sendable {
     }()
 
     /// T4-reregistration for a registration life: min(10 min, life − 20 s); half the life where that is 40 s or less
-    /// (asap.md ASAP-268); 10 min for an infinite one. A configured T4 rules, but never beyond three quarters of the life.
+    /// (ASAP-268); 10 min for an infinite one. A configured T4 rules, but never beyond three quarters of the life.
     public func reregistrationInterval(life: Duration?) -> Duration {
         if let t4Reregistration { return min(t4Reregistration, life.map { $0 * 3 / 4 } ?? t4Reregistration) }
         guard let life else { return .seconds(600) }

@@ -16,7 +16,7 @@ package struct TCPLimits: Sendable {
     /// Connections accepted in one turn of the loop.
     package var acceptsPerTurn = 16
 
-    /// The longest message in octets, padding included (decisions.md 30), both ways.
+    /// The longest message in octets, padding included, both ways.
     package static let maxMessageLength = 65_536
     /// Octets read from one connection in one turn of the loop.
     package static let readLimit = 65_536

@@ -2,7 +2,7 @@
 
 /// Walks the parameters of a message or of a container by the rules of RFC 5354 §3 for what it does not know.
 ///
-/// Known parameters where the message does not list them are skipped once the mandatory ones are there (wire.md W-A7);
+/// Known parameters where the message does not list them are skipped once the mandatory ones are there;
 /// in the place of a mandatory one they make the message malformed.
 package struct ParameterCursor: Sendable {
     private var reader: WireReader

@@ -37,7 +37,7 @@ package struct WireError: Error, Hashable, Sendable {
     /// What the sender has to be told, if it is told anything: the causes of an ASAP_ERROR or ENRP_ERROR. Empty: silence.
     package var causes: [ErrorCause]
     /// Who wanted to register, where that could be read before the message turned out wrong: then the answer is a
-    /// registration response instead (asap.md A-12).
+    /// registration response instead.
     package var registrant: Registrant?
 
     package struct Registrant: Hashable, Sendable {

@@ -56,7 +56,7 @@ package struct WireReader: Sendable {
     /// The next parameter, type known or not; nil at the end.
     ///
     /// The padding behind a parameter is skipped unread (WIRE-016). It may be missing at the very end, and up to three
-    /// zero octets may be left over there: both readings of an enclosing length field come out right (wire.md W-A1).
+    /// zero octets may be left over there: both readings of an enclosing length field come out right.
     package mutating func nextTLV() throws(WireError) -> Parameter? {
         guard self.remaining > 0 else { return nil }
         let start = self.position

@@ -87,7 +87,7 @@ package struct Decoded<Message: Hashable & Sendable>: Hashable, Sendable {
 extension ASAPMessage {
     /// Reads one message: an SCTP user message, a datagram, or what ``MessageFraming`` cut out of a TCP stream.
     ///
-    /// Octets behind the padded length are ignored (wire.md W-A23); missing padding at the end is accepted (W-A24).
+    /// Octets behind the padded length are ignored; missing padding at the end is accepted.
     package static func decode(_ bytes: ArraySlice<UInt8>) throws(WireError) -> Decoded<ASAPMessage> {
         let isError = bytes.first == MessageType.error.rawValue
         do throws(WireError) {

@@ -2,7 +2,7 @@
 
 /// Asks an element whether it lives (RFC 5352 §2.2.7, type 0x07): Server ID, Pool Handle; H = I want to be its home.
 ///
-/// Deviation (decisions: rsplib does it too, WIRE-054 allows it): a PE Identifier behind the pool handle names the element
+/// Deviation (rsplib does it too, WIRE-054 allows it): a PE Identifier behind the pool handle names the element
 /// that is meant, so that a process with a thousand elements in one pool does not answer a thousand times.
 package struct EndpointKeepAlive: Hashable, Sendable {
     package var registrar: RegistrarID

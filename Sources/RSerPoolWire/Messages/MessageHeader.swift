@@ -41,7 +41,7 @@ package struct MessageHeader: Sendable {
     }
 }
 
-/// Where one message ends and the next begins in a byte stream (RFC 5352 over TCP, wire.md WIRE-012).
+/// Where one message ends and the next begins in a byte stream (RFC 5352 over TCP, WIRE-012).
 ///
 /// A value for the transports below, which know nothing of messages.
 package enum MessageFraming {

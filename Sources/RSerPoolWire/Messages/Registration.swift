@@ -10,7 +10,7 @@ package struct Registration: Hashable, Sendable {
         self.member = member
     }
 
-    /// What turns out wrong behind the PE identifier names the registrant, so that it gets a response (asap.md A-12).
+    /// What turns out wrong behind the PE identifier names the registrant, so that it gets a response.
     init(from cursor: inout ParameterCursor) throws(WireError) {
         self.pool = try PoolHandle(from: try cursor.mandatory(.poolHandle, "the pool handle"))
         let element = try cursor.mandatory(.poolElement, "the pool element")

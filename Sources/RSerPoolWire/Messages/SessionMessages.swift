@@ -47,7 +47,7 @@ package struct BusinessCard: Hashable, Sendable {
         self.members = members
     }
 
-    /// A policy between handle and elements is skipped: rsplib's idea (wire.md W-A20).
+    /// A policy between handle and elements is skipped: rsplib's idea.
     init(from cursor: inout ParameterCursor) throws(WireError) {
         self.pool = try PoolHandle(from: try cursor.mandatory(.poolHandle, "the pool handle"))
         _ = try cursor.optional(.policy)

@@ -9,7 +9,7 @@ public struct PoolMember: Hashable, Sendable {
     /// Where its users reach it.
     public var transport: UserTransport
     public var policy: PoolPolicy
-    /// Where registrars reach it; told between registrars only (wire.md W-A18).
+    /// Where registrars reach it; told between registrars only.
     public var asapTransport: SCTPTransport?
     /// The UDP port behind which its SCTP endpoint lives (RFC 6951), where it told one: our private parameter 0xa951.
     public var encapsulationPort: UInt16?

@@ -12,7 +12,7 @@ public struct RegistrationLife: RawRepresentable, Hashable, Sendable {
 
     public static func seconds(_ seconds: Int32) -> RegistrationLife { RegistrationLife(rawValue: seconds) }
 
-    /// 0 and what is below −1 have no meaning (wire.md W-A14).
+    /// 0 and what is below −1 have no meaning.
     public var isValid: Bool { self.rawValue > 0 || self.rawValue == -1 }
 
     /// Nil when it never ends.

@@ -24,8 +24,7 @@ extension [ErrorCause] {
         }
     }
 
-    /// As many of these causes, the last one cut if need be, as fit an error message with `overhead` octets around them
-    /// (wire.md W-A11).
+    /// As many of these causes, the last one cut if need be, as fit an error message with `overhead` octets around them.
     package func fitting(overhead: Int) -> [ErrorCause] {
         var room = WireWriter.maximumLength - overhead
         var fitting: [ErrorCause] = []

@@ -74,7 +74,7 @@ extension PoolMember {
 
 /// Who will read a message; it decides which optional parameters are in it.
 package struct Audience: Hashable, Sendable {
-    /// ASAP Transport stands in Pool Elements between registrars only (wire.md W-A18).
+    /// ASAP Transport stands in Pool Elements between registrars only.
     package var readsASAPTransport: Bool
     /// Our private parameters; never sent to a peer of dialect `rsplib`.
     package var readsExtensions: Bool

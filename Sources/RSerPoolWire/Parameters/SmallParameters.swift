@@ -3,7 +3,7 @@
 // The parameters that hold one number or one string: Pool Handle, PE Identifier, PE Checksum, Cookie, and the extensions.
 
 extension PoolHandle {
-    /// - Throws: `.invalidValue` for an empty one (wire.md W-A16).
+    /// - Throws: `.invalidValue` for an empty one.
     init(from parameter: Parameter) throws(WireError) {
         var reader = parameter.value
         let octets = reader.readRest()
