@@ -55,10 +55,15 @@ package actor SCTPPort: Port, SCTPReceiver {
         self.maxIncomingLinks = options.maxIncomingLinks
     }
 
-    /// Begins to tell `receiver`, never inside this call.
+    /// Begins to tell `receiver`, never before the caller goes on: its continuation is queued when this returns, behind the
+    /// first call to the loop and before the second.
     func start(_ receiver: any PortReceiver) {
         self.receiver = receiver
-        self.endpoint.assumeIsolated { $0.setReceiver(self) }
+        self.loop.call {
+            self.loop.call {
+                self.endpoint.assumeIsolated { $0.setReceiver(self) }
+            }
+        }
     }
 
     // MARK: Port
