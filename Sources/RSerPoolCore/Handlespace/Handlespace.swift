@@ -44,7 +44,7 @@ package struct Handlespace: Sendable {
     package let limits: Limits
     private var pools: [PoolHandle: PoolRoll] = [:]
     package private(set) var elementCount = 0
-    private var checksums: [RegistrarID: PEChecksum] = [:]
+    private var ledgers: [RegistrarID: OwnerLedger] = [:]
 
     package init(limits: Limits = Limits()) {
         self.limits = limits
@@ -59,14 +59,34 @@ package struct Handlespace: Sendable {
 
     package func member(_ key: ElementKey) -> PoolMember? { self.pools[key.pool]?[key.id] }
 
+    /// All elements.
+    package var members: [ElementKey: PoolMember] {
+        var members: [ElementKey: PoolMember] = [:]
+        for (handle, pool) in self.pools {
+            for id in pool.ids { members[ElementKey(pool: handle, id: id)] = pool[id] }
+        }
+        return members
+    }
+
     /// The PE checksum over the elements that `registrar` owns (RFC 5353 §3.6.2).
-    package func checksum(of registrar: RegistrarID) -> UInt16 { (self.checksums[registrar] ?? PEChecksum()).value }
+    package func checksum(of registrar: RegistrarID) -> UInt16 {
+        (self.ledgers[registrar]?.checksum ?? PEChecksum()).value
+    }
+
+    /// The same as rsplib sums it up.
+    package func rsplibChecksum(of registrar: RegistrarID) -> UInt16 {
+        (self.ledgers[registrar]?.checksum ?? PEChecksum()).rsplibValue
+    }
 
     /// Registers a new element or renews a known one (RFC 5352 §3.1, rules 1 to 3).
     ///
     /// Policy type, transport type and transport use have to be the pool's, in a re-registration too; each that differs
     /// is a cause, in the order 0005, 0007, 0008 (ASAP-068).
-    package mutating func register(_ member: PoolMember, in handle: PoolHandle) -> RegistrationOutcome {
+    ///
+    /// - Parameter isReplica: another registrar has granted it: then the pool's policy may be one that is not known here.
+    package mutating func register(
+        _ member: PoolMember, in handle: PoolHandle, isReplica: Bool = false
+    ) -> RegistrationOutcome {
         let known = self.pools[handle]?[member.id]
         let encoded = member.encodedParameter(for: .asap)
         if encoded.count > Limits.maxMemberLength {
@@ -78,16 +98,10 @@ package struct Handlespace: Sendable {
         let isNewPool = self.pools[handle] == nil
         if let rejection = self.pools[handle]?.inconsistencies(of: member) {
             guard rejection.isEmpty else { return .rejected(rejection) }
-        } else if let rejection = self.create(handle, for: member) {
+        } else if let rejection = self.create(handle, for: member, isReplica: isReplica) {
             return .rejected([rejection])
         }
-        let changed = self.pools[handle]?.put(member, encoded: encoded) ?? false
-        if let known {
-            self.disown(handle, known)
-        } else {
-            self.elementCount += 1
-        }
-        self.checksums[member.home, default: PEChecksum()].add(handle, member.id)
+        let changed = self.put(member, encoded: encoded, in: handle)
         return known == nil ? .added(createdPool: isNewPool) : .updated(changed: changed)
     }
 
@@ -95,9 +109,9 @@ package struct Handlespace: Sendable {
     /// - Returns: what was removed, nil for an unknown one.
     @discardableResult
     package mutating func remove(_ key: ElementKey) -> PoolMember? {
-        guard let member = self.pools[key.pool]?.remove(key.id) else { return nil }
+        guard let (member, place) = self.pools[key.pool]?.remove(key.id) else { return nil }
         self.elementCount -= 1
-        self.disown(key.pool, member)
+        self.disown(member.home, at: place)
         if self.pools[key.pool]?.isEmpty == true { self.pools[key.pool] = nil }
         return member
     }
@@ -115,18 +129,64 @@ package struct Handlespace: Sendable {
 
     /// Makes an empty pool for `first` to join.
     /// - Returns: why not.
-    private mutating func create(_ handle: PoolHandle, for first: PoolMember) -> ErrorCause? {
+    private mutating func create(
+        _ handle: PoolHandle, for first: PoolMember, isReplica: Bool
+    ) -> ErrorCause? {
         guard handle.octets.count <= self.limits.maxHandleLength else { return ErrorCause(.invalidValues) }
         guard self.pools.count < self.limits.maxPools else { return ErrorCause(.lackOfResources) }
-        guard let pool = PoolRoll(handle: handle, first: first) else {
+        guard let pool = PoolRoll(handle: handle, first: first, isReplica: isReplica) else {
             return ErrorCause(.invalidValues, data: first.policy.encodedParameter())
         }
         self.pools[handle] = pool
         return nil
     }
 
-    private mutating func disown(_ handle: PoolHandle, _ member: PoolMember) {
-        self.checksums[member.home]?.remove(handle, member.id)
-        if self.checksums[member.home] == PEChecksum() { self.checksums[member.home] = nil }
+    // MARK: Owners
+
+    func ledger(of registrar: RegistrarID) -> OwnerLedger? { self.ledgers[registrar] }
+
+    mutating func withLedger(of registrar: RegistrarID, _ body: (inout OwnerLedger) -> Void) {
+        if self.ledgers[registrar] != nil { body(&self.ledgers[registrar, default: OwnerLedger()]) }
+    }
+
+    /// The next owner by ID; nil: the first.
+    func owner(after registrar: RegistrarID?) -> RegistrarID? {
+        guard let registrar else { return self.ledgers.keys.min() }
+        return self.ledgers.keys.filter { $0 > registrar }.min()
+    }
+
+    func whereabouts(of key: ElementKey) -> (home: RegistrarID, place: Int)? {
+        self.pools[key.pool]?.whereabouts(of: key.id)
+    }
+
+    mutating func move(_ key: ElementKey, from old: RegistrarID, at place: Int, to home: RegistrarID) {
+        self.disown(old, at: place)
+        let place = self.ledgers[home, default: OwnerLedger()].add(key)
+        self.pools[key.pool]?.changeHome(of: key.id, to: home, place: place)
+    }
+
+    /// Stores a member that is known to fit, and enters it in its home's ledger.
+    /// - Returns: whether others see a difference.
+    private mutating func put(_ member: PoolMember, encoded: [UInt8], in handle: PoolHandle) -> Bool {
+        let key = ElementKey(pool: handle, id: member.id)
+        let place: Int
+        if let (home, old) = self.pools[handle]?.whereabouts(of: member.id) {
+            if home == member.home {
+                place = old
+                self.ledgers[home]?.confirm(at: old)
+            } else {
+                self.disown(home, at: old)
+                place = self.ledgers[member.home, default: OwnerLedger()].add(key)
+            }
+        } else {
+            self.elementCount += 1
+            place = self.ledgers[member.home, default: OwnerLedger()].add(key)
+        }
+        return self.pools[handle]?.put(member, encoded: encoded, place: place) ?? false
+    }
+
+    private mutating func disown(_ home: RegistrarID, at place: Int) {
+        self.ledgers[home]?.remove(at: place)
+        if self.ledgers[home]?.isEmpty == true { self.ledgers[home] = nil }
     }
 }

@@ -11,6 +11,8 @@ package struct PoolRoll: Sendable {
         var member: PoolMember
         /// Its Pool Element parameter for ASAP, without padding.
         var encoded: [UInt8]
+        /// Where it stands in its home's ledger.
+        var place: Int
     }
 
     package let handle: PoolHandle
@@ -28,8 +30,11 @@ package struct PoolRoll: Sendable {
     private var order: any MemberOrder
 
     /// An empty pool for members like `first`; nil if its policy is not one that this registrar has.
-    init?(handle: PoolHandle, first: PoolMember) {
-        guard let order = first.policy.type.makeMemberOrder() else { return nil }
+    /// - Parameter isReplica: another registrar has let them in: what is not known here is served in turn.
+    init?(handle: PoolHandle, first: PoolMember, isReplica: Bool) {
+        guard let order = first.policy.type.makeMemberOrder() ?? (isReplica ? RoundRobinOrder() : nil) else {
+            return nil
+        }
         self.order = order
         self.handle = handle
         self.policyType = first.policy.type
@@ -61,6 +66,11 @@ package struct PoolRoll: Sendable {
     /// The pool's policy parameter. Its values have no meaning (POL-018): they are those of the first member.
     package var policy: PoolPolicy { self.first.policy }
 
+    /// What its members have in common, as something to compare; see ``PoolShape``.
+    package var shape: PoolShape {
+        PoolShape(policyType: self.policyType, transportKind: self.transportKind, transportUse: self.transportUse)
+    }
+
     /// Why `member` cannot be in this pool (RFC 5352 §3.1 rule 2): causes 0005, 0007, 0008, as they apply.
     package func inconsistencies(of member: PoolMember) -> [ErrorCause] {
         var causes: [ErrorCause] = []
@@ -74,29 +84,46 @@ package struct PoolRoll: Sendable {
         return causes
     }
 
+    /// A member's home, and its place in that one's ledger.
+    func whereabouts(of id: PoolElementID) -> (home: RegistrarID, place: Int)? {
+        guard let slot = self.slots[id], let entry = self.entries[slot] else { return nil }
+        return (entry.member.home, entry.place)
+    }
+
     /// Adds or replaces a member.
     /// - Returns: whether others see a difference.
-    mutating func put(_ member: PoolMember, encoded: [UInt8]) -> Bool {
+    mutating func put(_ member: PoolMember, encoded: [UInt8], place: Int) -> Bool {
         if let slot = self.slots[member.id] {
             let changed = self.entries[slot]?.encoded != encoded
-            self.entries[slot] = Entry(member: member, encoded: encoded)
+            self.entries[slot] = Entry(member: member, encoded: encoded, place: place)
             self.order.update(Slot(slot), member.policy)
             return changed
         }
         let slot = self.freeSlots.popLast() ?? self.entries.count
         if slot == self.entries.count { self.entries.append(nil) }
-        self.entries[slot] = Entry(member: member, encoded: encoded)
+        self.entries[slot] = Entry(member: member, encoded: encoded, place: place)
         self.slots[member.id] = slot
         self.order.insert(Slot(slot), member.policy)
         return true
     }
 
-    mutating func remove(_ id: PoolElementID) -> PoolMember? {
-        guard let slot = self.slots.removeValue(forKey: id) else { return nil }
+    mutating func changeHome(of id: PoolElementID, to home: RegistrarID, place: Int) {
+        guard let slot = self.slots[id] else { return }
+        self.entries[slot]?.member.home = home
+        self.entries[slot]?.place = place
+        if var encoded = self.entries[slot]?.encoded {
+            self.entries[slot]?.encoded = []
+            PoolMember.changeHome(to: home, inParameter: &encoded)
+            self.entries[slot]?.encoded = encoded
+        }
+    }
+
+    mutating func remove(_ id: PoolElementID) -> (member: PoolMember, place: Int)? {
+        guard let slot = self.slots.removeValue(forKey: id), let entry = self.entries[slot] else { return nil }
         self.order.remove(Slot(slot))
         self.freeSlots.append(slot)
-        defer { self.entries[slot] = nil }
-        return self.entries[slot]?.member
+        self.entries[slot] = nil
+        return (entry.member, entry.place)
     }
 
     mutating func select(

@@ -36,7 +36,7 @@ package struct ElementWatch<Reporter: Hashable & Sendable>: Sendable {
         /// Leaves for `.running` with the next keep-alive.
         case none
         /// A keep-alive is out. Leaves for `.none` with the acknowledgement.
-        case running(deadline: ContinuousClock.Instant)
+        case running(deadline: ContinuousClock.Instant, asked: Int)
     }
 
     private let settings: Settings
@@ -54,7 +54,7 @@ package struct ElementWatch<Reporter: Hashable & Sendable>: Sendable {
     package var nextDeadline: ContinuousClock.Instant? {
         var deadlines: [ContinuousClock.Instant] = []
         if let lifeEnds { deadlines.append(lifeEnds) }
-        if case .running(let deadline) = self.check { deadlines.append(deadline) }
+        if case .running(let deadline, _) = self.check { deadlines.append(deadline) }
         if let nextKeepAlive { deadlines.append(nextKeepAlive) }
         return deadlines.min()
     }
@@ -71,6 +71,14 @@ package struct ElementWatch<Reporter: Hashable & Sendable>: Sendable {
         self.lifeEnds = life.map { now + $0 }
         self.reporters = []
         self.acknowledged(now: now, using: &generator)
+    }
+
+    /// It was inherited from a registrar that died: a fresh life, and it is asked before anything else (RFC 5353 §3.5.2).
+    package mutating func inherited(life: Duration?, now: ContinuousClock.Instant) {
+        self.lifeEnds = life.map { now + $0 }
+        self.reporters = []
+        self.check = .none
+        self.nextKeepAlive = nil
     }
 
     /// It answered a keep-alive (ASAP-162).
@@ -95,6 +103,12 @@ package struct ElementWatch<Reporter: Hashable & Sendable>: Sendable {
         self.startCheck(now: now)
     }
 
+    /// It has to be asked now, whatever was asked before.
+    package mutating func asked(now: ContinuousClock.Instant) -> Action {
+        self.beginCheck(now: now)
+        return .sendKeepAlive
+    }
+
     /// The association that it registered over is over.
     ///
     /// - Parameter wasOrderly: by SHUTDOWN, as a killed process's kernel sends it too: it is asked over a new association.
@@ -110,15 +124,19 @@ package struct ElementWatch<Reporter: Hashable & Sendable>: Sendable {
         .remove(.unreachable)
     }
 
-    /// - Parameter inGrace: this registrar was stopped a moment ago: nobody is removed for a silence that was ours.
-    package mutating func timersFired(now: ContinuousClock.Instant, inGrace: Bool) -> Action? {
+    /// - Parameters:
+    ///   - inGrace: this registrar was stopped a moment ago: nobody is removed for a silence that was ours.
+    ///   - patience: how often an element that does not answer is asked once more, while this registrar itself is late.
+    package mutating func timersFired(
+        now: ContinuousClock.Instant, inGrace: Bool, patience: Int = 0
+    ) -> Action? {
         if let lifeEnds, lifeEnds <= now {
             guard inGrace else { return .remove(.lifeEnded) }
             self.lifeEnds = now + self.settings.keepAliveTimeout
         }
-        if case .running(let deadline) = self.check, deadline <= now {
-            guard inGrace else { return .remove(.noAcknowledgement) }
-            self.beginCheck(now: now)
+        if case .running(let deadline, let asked) = self.check, deadline <= now {
+            guard inGrace || asked <= patience else { return .remove(.noAcknowledgement) }
+            self.beginCheck(now: now, asked: inGrace ? 1 : asked + 1)
             return .sendKeepAlive
         }
         if let nextKeepAlive, nextKeepAlive <= now {
@@ -141,9 +159,9 @@ package struct ElementWatch<Reporter: Hashable & Sendable>: Sendable {
         return .sendKeepAlive
     }
 
-    private mutating func beginCheck(now: ContinuousClock.Instant) {
+    private mutating func beginCheck(now: ContinuousClock.Instant, asked: Int = 1) {
         self.lastCheck = now
         self.nextKeepAlive = nil
-        self.check = .running(deadline: now + self.settings.keepAliveTimeout)
+        self.check = .running(deadline: now + self.settings.keepAliveTimeout, asked: asked)
     }
 }

@@ -72,6 +72,14 @@ extension PoolMember {
     }
 }
 
+extension PoolMember {
+    /// Writes another home registrar into an encoded Pool Element parameter.
+    package static func changeHome(to home: RegistrarID, inParameter tlv: inout [UInt8]) {
+        // Behind the parameter's header and the PE identifier.
+        for index in 0..<4 { tlv[8 + index] = UInt8(truncatingIfNeeded: home.rawValue >> (24 - 8 * UInt32(index))) }
+    }
+}
+
 /// Who will read a message; it decides which optional parameters are in it.
 package struct Audience: Hashable, Sendable {
     /// ASAP Transport stands in Pool Elements between registrars only.

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import RSerPoolWire
+
+// What other registrars tell (RFC 5353 §3.2.3, §3.3, §3.5.2, §3.6.3).
+extension Handlespace {
+    package enum ReplicationOutcome: Hashable, Sendable {
+        case added(createdPool: Bool)
+        /// `formerHome`: who was its home until now, if it was somebody else.
+        case updated(changed: Bool, formerHome: RegistrarID?)
+        /// The pool here has another shape, and that one stays: nothing happened.
+        case refused([ErrorCause])
+        /// The pool here has another shape, which has to give way: nothing happened yet. Once ``conflicting`` members are
+        /// removed, it can be tried again.
+        case poolGivesWay(conflicting: [PoolElementID])
+    }
+
+    /// Stores an element as its home registrar tells of it.
+    ///
+    /// Who its home is, and whether that may be changed, is decided by the caller.
+    package mutating func replicate(_ member: PoolMember, in handle: PoolHandle) -> ReplicationOutcome {
+        if let pool = self[handle], pool.shape != PoolShape(of: member), pool.count > 1 || pool[member.id] == nil {
+            return PoolShape(of: member) < pool.shape
+                ? .poolGivesWay(conflicting: pool.ids) : .refused(pool.inconsistencies(of: member))
+        }
+        let key = ElementKey(pool: handle, id: member.id)
+        let known = self.member(key)
+        // Its only member may change the pool's shape: then it is another pool.
+        if let pool = self[handle], pool.shape != PoolShape(of: member) { self.remove(key) }
+        switch self.register(member, in: handle, isReplica: true) {
+        case .added(let createdPool):
+            return known == nil
+                ? .added(createdPool: createdPool) : .updated(changed: true, formerHome: known?.home)
+        case .updated(let changed):
+            let formerHome = known?.home == member.home ? nil : known?.home
+            return .updated(changed: changed, formerHome: formerHome)
+        case .rejected(let causes): return .refused(causes)
+        }
+    }
+
+    /// Gives an element another home; nothing else about it changes.
+    package mutating func changeHome(of key: ElementKey, to home: RegistrarID) {
+        guard let (old, place) = self.whereabouts(of: key), old != home else { return }
+        self.move(key, from: old, at: place, to: home)
+    }
+
+    /// Marks all elements of `registrar` (§3.6.3 step 1). What is stored from now on is not marked.
+    package mutating func mark(ownedBy registrar: RegistrarID) {
+        self.withLedger(of: registrar) { $0.mark() }
+    }
+
+    /// The elements of `registrar` that are still marked.
+    package func marked(ownedBy registrar: RegistrarID) -> [ElementKey] {
+        self.ledger(of: registrar)?.unconfirmed ?? []
+    }
+
+    /// All elements of `registrar`.
+    package func keys(ownedBy registrar: RegistrarID) -> [ElementKey] {
+        self.ledger(of: registrar)?.keys ?? []
+    }
+
+    package func count(ownedBy registrar: RegistrarID) -> Int {
+        self.ledger(of: registrar)?.count ?? 0
+    }
+}
+
+/// Where a download of the handlespace stands (RFC 5353 §3.2.3): every element that stays where it is while it lasts is
+/// seen once.
+package struct TableCursor: Hashable, Sendable {
+    /// Whose elements only; nil: everybody's.
+    package let owner: RegistrarID?
+    fileprivate var registrar: RegistrarID?
+    fileprivate var place = 0
+
+    package init(ownedBy owner: RegistrarID?) {
+        self.owner = owner
+        self.registrar = owner
+    }
+}
+
+extension Handlespace {
+    /// Hands out the next elements of a download.
+    ///
+    /// - Parameter visit: takes an element; false where it does not fit any more, then it is the first of the next part.
+    /// - Returns: whether there is more.
+    package func continueTable(
+        _ cursor: inout TableCursor, _ visit: (_ pool: PoolRoll, _ member: PoolMember) -> Bool
+    ) -> Bool {
+        while let registrar = cursor.registrar ?? self.owner(after: nil) {
+            cursor.registrar = registrar
+            if let ledger = self.ledger(of: registrar) {
+                while cursor.place < ledger.end {
+                    if let key = ledger[cursor.place], let pool = self[key.pool], let member = pool[key.id] {
+                        guard visit(pool, member) else { return true }
+                    }
+                    cursor.place += 1
+                }
+            }
+            guard cursor.owner == nil, let next = self.owner(after: registrar) else { return false }
+            cursor.registrar = next
+            cursor.place = 0
+        }
+        return false
+    }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import RSerPoolWire
+
+/// The elements that one registrar is home of: their checksum, a fixed place for each, and the marks of an audit.
+///
+/// Places do not move while an element stays, so that a download can go on where it stopped while elements come and go.
+struct OwnerLedger: Sendable {
+    private struct Place: Sendable {
+        var key: ElementKey
+        /// The audit in which it was last confirmed.
+        var confirmedIn: UInt32
+    }
+
+    private var places: [Place?] = []
+    private var free: [Int] = []
+    private var audit: UInt32 = 0
+    private(set) var checksum = PEChecksum()
+
+    var count: Int { self.places.count - self.free.count }
+    var isEmpty: Bool { self.count == 0 }
+    /// One more than the last place in use.
+    var end: Int { self.places.count }
+
+    subscript(_ place: Int) -> ElementKey? { self.places[place]?.key }
+
+    mutating func add(_ key: ElementKey) -> Int {
+        self.checksum.add(key.pool, key.id)
+        let entry = Place(key: key, confirmedIn: self.audit)
+        if let place = self.free.popLast() {
+            self.places[place] = entry
+            return place
+        }
+        self.places.append(entry)
+        return self.places.count - 1
+    }
+
+    mutating func remove(at place: Int) {
+        guard let key = self.places[place]?.key else { return }
+        self.checksum.remove(key.pool, key.id)
+        self.places[place] = nil
+        self.free.append(place)
+    }
+
+    /// Marks all (RFC 5353 §3.6.3 step 1).
+    mutating func mark() {
+        self.audit &+= 1
+    }
+
+    /// Takes an element's mark away.
+    mutating func confirm(at place: Int) {
+        self.places[place]?.confirmedIn = self.audit
+    }
+
+    /// Those that are still marked.
+    var unconfirmed: [ElementKey] {
+        self.places.compactMap { place in
+            place.flatMap { $0.confirmedIn == self.audit ? nil : $0.key }
+        }
+    }
+
+    var keys: [ElementKey] { self.places.compactMap { $0?.key } }
+}

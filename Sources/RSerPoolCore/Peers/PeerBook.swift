@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Where other registrars may be reached: configured endpoints, which stay, and learned ones.
+///
+/// Who answers there is another matter: peers are known by their ID. Each endpoint that has no association is tried for
+/// ever, with a pause that doubles from `reconnectPause` to `reconnectMax`; so halves that were cut apart find each other
+/// again, after whatever time. At most ``maxLearned`` learned endpoints are kept; the one unused longest makes room.
+package struct PeerBook<Link: Hashable & Sendable>: Sendable {
+    package static var maxLearned: Int { 256 }
+
+    package struct Entry: Sendable {
+        package let endpoint: RegistrarAddress
+        package let isConfigured: Bool
+        /// The association that is open, or being opened, to it.
+        package fileprivate(set) var link: Link?
+        fileprivate var isUp = false
+        fileprivate var nextTry: ContinuousClock.Instant
+        fileprivate var failures = 0
+        fileprivate var lastUsed: ContinuousClock.Instant
+    }
+
+    private let timers: ENRPTimers
+    /// In the order of their numbers, which are never reused.
+    private var entries: [Int: Entry] = [:]
+    private var lastNumber = 0
+
+    package init(configured: [RegistrarAddress], timers: ENRPTimers, now: ContinuousClock.Instant) {
+        self.timers = timers
+        for endpoint in configured { self.add(endpoint, isConfigured: true, now: now) }
+    }
+
+    /// The numbers of all endpoints, the configured ones first, each kind oldest first.
+    package var numbers: [Int] {
+        self.entries.sorted { ($0.value.isConfigured ? 0 : 1, $0.key) < ($1.value.isConfigured ? 0 : 1, $1.key) }.map(
+            \.key)
+    }
+
+    package subscript(_ number: Int) -> Entry? { self.entries[number] }
+
+    package func number(of link: Link) -> Int? { self.entries.first { $0.value.link == link }?.key }
+
+    /// When the next endpoint is to be tried.
+    package var nextDeadline: ContinuousClock.Instant? {
+        self.entries.values.compactMap { $0.link == nil ? $0.nextTry : nil }.min()
+    }
+
+    /// Endpoints to be tried now.
+    package func due(now: ContinuousClock.Instant) -> [Int] {
+        self.numbers.filter { number in
+            self.entries[number].map { $0.link == nil && $0.nextTry <= now } ?? false
+        }
+    }
+
+    /// Takes an endpoint that somebody told of; a known one stays as it is.
+    /// - Returns: its number.
+    @discardableResult
+    package mutating func learn(_ endpoint: RegistrarAddress, now: ContinuousClock.Instant) -> Int {
+        if let known = self.number(matching: endpoint) { return known }
+        let learned = self.entries.filter { !$0.value.isConfigured }
+        if learned.count >= Self.maxLearned,
+            let oldest = learned.min(by: {
+                ($0.value.isUp ? 1 : 0, $0.value.lastUsed, $0.key) < ($1.value.isUp ? 1 : 0, $1.value.lastUsed, $1.key)
+            })
+        {
+            self.entries[oldest.key] = nil
+        }
+        return self.add(endpoint, isConfigured: false, now: now)
+    }
+
+    /// Forgets a learned endpoint; a configured one stays.
+    package mutating func forget(_ endpoint: RegistrarAddress) {
+        guard let number = self.number(matching: endpoint), self.entries[number]?.isConfigured == false else { return }
+        self.entries[number] = nil
+    }
+
+    /// An association to it is being opened, or one that is open leads there.
+    package mutating func use(_ link: Link, for number: Int, isUp: Bool, now: ContinuousClock.Instant) {
+        self.entries[number]?.link = link
+        self.entries[number]?.isUp = isUp
+        self.entries[number]?.lastUsed = now
+        if isUp { self.entries[number]?.failures = 0 }
+    }
+
+    /// An association came up.
+    /// - Returns: the endpoint that it leads to, if it is one of these.
+    @discardableResult
+    package mutating func linkUp(_ link: Link, to remote: RegistrarAddress, now: ContinuousClock.Instant) -> Int? {
+        guard let number = self.number(of: link) ?? self.number(matching: remote) else { return nil }
+        self.use(link, for: number, isUp: true, now: now)
+        return number
+    }
+
+    /// An association is over, or never came up.
+    /// - Returns: the endpoint that it led to, and whether it had been up.
+    package mutating func linkDown(_ link: Link, now: ContinuousClock.Instant) -> (number: Int, wasUp: Bool)? {
+        guard let number = self.number(of: link), let entry = self.entries[number] else { return nil }
+        self.entries[number]?.link = nil
+        self.entries[number]?.isUp = false
+        self.postpone(number, now: now)
+        return (number, entry.isUp)
+    }
+
+    /// It could not even be tried.
+    package mutating func failed(_ number: Int, now: ContinuousClock.Instant) {
+        self.postpone(number, now: now)
+    }
+
+    /// Has it tried at once, pauses or not: there is a reason.
+    package mutating func hurry(_ number: Int, now: ContinuousClock.Instant) {
+        self.entries[number]?.nextTry = now
+    }
+
+    /// The endpoint with one of these addresses, and this port.
+    package func number(matching endpoint: RegistrarAddress) -> Int? {
+        self.entries.filter { Self.isSame($0.value.endpoint, endpoint) }.keys.min()
+    }
+
+    private static func isSame(_ left: RegistrarAddress, _ right: RegistrarAddress) -> Bool {
+        left.port == right.port && left.addresses.contains(where: right.addresses.contains)
+            && (left.encapsulationPort == nil || right.encapsulationPort == nil
+                || left.encapsulationPort == right.encapsulationPort)
+    }
+
+    @discardableResult
+    private mutating func add(_ endpoint: RegistrarAddress, isConfigured: Bool, now: ContinuousClock.Instant) -> Int {
+        self.lastNumber += 1
+        self.entries[self.lastNumber] = Entry(
+            endpoint: endpoint, isConfigured: isConfigured, nextTry: now, lastUsed: now)
+        return self.lastNumber
+    }
+
+    private mutating func postpone(_ number: Int, now: ContinuousClock.Instant) {
+        guard let entry = self.entries[number] else { return }
+        let pause = min(self.timers.reconnectPause * (1 << min(entry.failures, 16)), self.timers.reconnectMax)
+        self.entries[number]?.failures += 1
+        self.entries[number]?.nextTry = now + pause
+    }
+}
