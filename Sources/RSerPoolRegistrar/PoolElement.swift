@@ -19,10 +19,14 @@ actor PoolElement {
         /// It has no link to be asked over: it needs one to ``remote``.
         case connect
         case remove(Watch.Removal)
+        /// Another registrar is its home.
+        case yield(to: RegistrarID)
     }
 
     private let host: Host
     private let key: ElementKey
+    private let registrar: RegistrarID
+    private let namesElement: Bool
     /// The keep-alive that it gets, encoded once.
     private let keepAlive: [UInt8]
     private var watch: Watch
@@ -36,18 +40,33 @@ actor PoolElement {
     /// The link that is being opened to ask it.
     private(set) var opening: LinkID?
 
+    /// The link over which it has taken us for its home: by a registration, or by its answer to a keep-alive with H.
+    private var homeLink: LinkID?
+    /// Its next answer makes us its home: the keep-alives have H.
+    private var wantsToBeHome = false
+    /// Who else claims to be its home, while we ask it.
+    private var challenger: RegistrarID?
+    /// Its answer is news for the other registrars.
+    private var isClaiming = false
+
+    /// - Parameter link: the one that it registered over; nil: it was inherited.
     init(
-        key: ElementKey, registeredOver link: Link, port: any Port, settings: Watch.Settings, keepAlive: [UInt8],
-        host: Host
+        key: ElementKey, registrar: RegistrarID, link: LinkID?, remote: RemoteEndpoint, port: any Port,
+        settings: Watch.Settings, namesElement: Bool, host: Host
     ) {
         self.key = key
+        self.registrar = registrar
+        self.namesElement = namesElement
         self.host = host
-        self.keepAlive = keepAlive
+        let keepAlive = EndpointKeepAlive(
+            registrar: registrar, pool: key.pool, wantsToBeHome: false, id: namesElement ? key.id : nil)
+        // The handle came in a longer message than this one: it fits.
+        self.keepAlive = (try? keepAlive.encoded()) ?? []
         self.watch = Watch(settings: settings)
         self.generator = host.makeGenerator()
-        self.link = link.id
+        self.link = link
         self.port = port
-        self.remote = link.remote
+        self.remote = remote
     }
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { self.host.executor.asUnownedSerialExecutor() }
@@ -60,11 +79,51 @@ actor PoolElement {
         self.port = port
         self.remote = link.remote
         self.opening = nil
+        self.homeLink = link.id
+        self.wantsToBeHome = false
+        self.challenger = nil
+        self.isClaiming = false
         self.watch.registered(life: life, now: now, using: &self.generator)
     }
 
-    func acknowledged(now: ContinuousClock.Instant) {
+    /// - Returns: whether it has taken us for its home by that, and the other registrars have to hear it.
+    func acknowledged(over link: LinkID, now: ContinuousClock.Instant) -> (becameHome: Bool, isNews: Bool) {
         self.watch.acknowledged(now: now, using: &self.generator)
+        guard self.wantsToBeHome else { return (false, false) }
+        defer {
+            self.wantsToBeHome = false
+            self.challenger = nil
+            self.isClaiming = false
+        }
+        self.homeLink = link
+        return (true, self.isClaiming)
+    }
+
+    // MARK: Being its home
+
+    /// Whether the association stands over which it has taken us for its home.
+    var isLinkedAsHome: Bool { self.link != nil && self.homeLink == self.link }
+
+    /// It was inherited: a fresh life, and nothing else before it was asked.
+    func inherited(life: Duration?, now: ContinuousClock.Instant) {
+        self.wantsToBeHome = true
+        self.watch.inherited(life: life, now: now)
+    }
+
+    /// Asks it to take us for its home.
+    func rehome(now: ContinuousClock.Instant) -> Verdict {
+        guard self.wantsToBeHome, !self.watch.isBeingChecked else { return .nothing }
+        return self.carryOut(self.watch.asked(now: now))
+    }
+
+    /// Asks it to confirm that we are its home; nil: nobody says otherwise.
+    func claimHome(against challenger: RegistrarID?, now: ContinuousClock.Instant) -> Verdict {
+        guard self.isLinkedAsHome else { return challenger.map { .yield(to: $0) } ?? .nothing }
+        if self.isClaiming, self.watch.isBeingChecked { return .nothing }
+        self.wantsToBeHome = true
+        self.isClaiming = true
+        self.challenger = challenger
+        return self.carryOut(self.watch.asked(now: now))
     }
 
     func reported(by reporter: LinkID, now: ContinuousClock.Instant) -> Verdict {
@@ -75,8 +134,8 @@ actor PoolElement {
         self.carryOut(self.watch.challenged(now: now))
     }
 
-    func timersFired(now: ContinuousClock.Instant, inGrace: Bool) -> Verdict {
-        self.carryOut(self.watch.timersFired(now: now, inGrace: inGrace))
+    func timersFired(now: ContinuousClock.Instant, inGrace: Bool, patience: Int) -> Verdict {
+        self.carryOut(self.watch.timersFired(now: now, inGrace: inGrace, patience: patience))
     }
 
     /// A link is being opened to ask it.
@@ -103,6 +162,8 @@ actor PoolElement {
         }
         guard self.link == link else { return .nothing }
         self.link = nil
+        if self.homeLink == link { self.homeLink = nil }
+        if let challenger { return .yield(to: challenger) }
         let wasOrderly = reason == .shutdown || reason == .closed || reason == .protocolViolation
         return self.carryOut(self.watch.linkEnded(wasOrderly: wasOrderly, now: now, inGrace: inGrace))
     }
@@ -110,7 +171,7 @@ actor PoolElement {
     private func carryOut(_ action: Watch.Action?) -> Verdict {
         switch action {
         case nil: .nothing
-        case .remove(let reason): .remove(reason)
+        case .remove(let reason): self.challenger.map { .yield(to: $0) } ?? .remove(reason)
         case .sendKeepAlive: self.ask()
         }
     }
@@ -119,7 +180,7 @@ actor PoolElement {
         if let link = self.link {
             do {
                 try self.port.send(
-                    OutboundMessage(bytes: self.keepAlive, payloadProtocol: ASAPMessage.payloadProtocol), on: link)
+                    OutboundMessage(bytes: self.question, payloadProtocol: ASAPMessage.payloadProtocol), on: link)
                 return .asked
             } catch {
                 // A full buffer is silence of the far end: the keep-alive's timer judges it.
@@ -128,5 +189,13 @@ actor PoolElement {
             }
         }
         return self.opening == nil ? .connect : .nothing
+    }
+
+    private var question: [UInt8] {
+        guard self.wantsToBeHome else { return self.keepAlive }
+        let keepAlive = EndpointKeepAlive(
+            registrar: self.registrar, pool: self.key.pool, wantsToBeHome: true,
+            id: self.namesElement ? self.key.id : nil)
+        return (try? keepAlive.encoded()) ?? []
     }
 }

@@ -75,6 +75,7 @@ extension Registrar {
     private func linkDown(_ link: LinkID, _ reason: LinkDownReason, now: ContinuousClock.Instant) {
         var affected = self.endOpening(link)
         if let state = self.links.removeValue(forKey: link) {
+            for key in state.strays { self.strays[key] = nil }
             for handle in state.subscriptions { self.unsubscribe(link, from: handle) }
             affected += state.elements.sorted { ($0.pool, $0.id) < ($1.pool, $1.id) }
         }
@@ -97,7 +98,10 @@ extension Registrar {
     func timersFired(for key: ElementKey, now: ContinuousClock.Instant) {
         guard let element = self.elements[key] else { return }
         let inGrace = self.stallGuard.inGrace(now: now)
-        self.take(element.assumeIsolated { $0.timersFired(now: now, inGrace: inGrace) }, of: key, now: now)
+        let patience = self.stallGuard.patience
+        self.take(
+            element.assumeIsolated { $0.timersFired(now: now, inGrace: inGrace, patience: patience) }, of: key, now: now
+        )
     }
 
     /// Does what an element's watch has decided.
@@ -113,24 +117,29 @@ extension Registrar {
                 metadata: ["pool": "\(key.pool)", "element": "\(key.id)", "reason": "\(reason.rawValue)"])
             self.remove(key, tellIt: true, now: now)
             return
+        case .yield(let winner):
+            self.yield(key, to: winner, now: now)
+            return
         }
         if let element = self.elements[key] {
             self.schedule(.element(key), at: element.assumeIsolated { $0.nextDeadline })
         }
     }
 
-    /// Removes an element from the handlespace and all that hangs on it, tells the pool's subscribers, and lets a newcomer
-    /// in that waited for its identifier.
+    /// Removes an element of ours from the handlespace and all that hangs on it, tells the other registrars and the pool's
+    /// subscribers, and lets a newcomer in that waited for its identifier.
     ///
-    /// - Parameter tellIt: whether it gets an unasked DEREGISTRATION_RESPONSE (ASAP-082).
-    func remove(_ key: ElementKey, tellIt: Bool, now: ContinuousClock.Instant) {
-        guard self.handlespace.remove(key) != nil else { return }
+    /// - Parameter tellIt: whether it gets an unasked DEREGISTRATION_RESPONSE (ASAP-082), with these causes.
+    func remove(_ key: ElementKey, tellIt: Bool, causes: [ErrorCause] = [], now: ContinuousClock.Instant) {
+        guard let member = self.handlespace.remove(key) else { return }
+        self.announceRemoval(of: member, in: key.pool)
         if let element = self.elements.removeValue(forKey: key) {
             let (link, opening) = element.assumeIsolated { ($0.link, $0.opening) }
             self.stopOpening(opening, for: key)
             if let link {
                 self.links[link]?.elements.remove(key)
-                if tellIt, let bytes = try? DeregistrationResponse(pool: key.pool, id: key.id).encoded() {
+                if tellIt, let bytes = try? DeregistrationResponse(pool: key.pool, id: key.id, causes: causes).encoded()
+                {
                     self.send(bytes, to: link)
                 }
             }

@@ -97,9 +97,8 @@ extension Registrar {
         var owned = member
         owned.home = self.id
         owned.asapTransport = SCTPTransport(port: link.link.remote.port, addresses: link.link.remote.addresses)
-        if case .sctp = owned.transport {
-            owned.encapsulationPort = owned.encapsulationPort ?? link.link.remote.encapsulationPort
-        }
+        // The other registrars need it too, whatever its users' transport is.
+        owned.encapsulationPort = owned.encapsulationPort ?? link.link.remote.encapsulationPort
         switch self.handlespace.register(owned, in: key.pool) {
         case .rejected(let causes):
             self.reject(key.pool, key.id, causes, over: link)
@@ -132,24 +131,43 @@ extension Registrar {
         self.send(to: link.link.id) { () throws(WireError) in
             try RegistrationResponse(pool: key.pool, id: key.id, isRejected: false, causes: warnings).encoded()
         }
+        self.schedule(.replica(key), at: nil)
+        self.forgetStray(key)
+        self.announce(member, in: key.pool)
         if isChange { self.poolChanged(key.pool, .changed(key.id), now: now) }
         self.holderLives(key)
     }
 
-    private func makeElement(_ key: ElementKey, _ link: LinkState) -> PoolElement {
+    func makeElement(_ key: ElementKey, _ link: LinkState) -> PoolElement {
+        PoolElement(
+            key: key, registrar: self.id, link: link.link.id, remote: link.link.remote, port: link.port,
+            settings: self.watchSettings, namesElement: self.configuration.namesElementInKeepAlive, host: self.host)
+    }
+
+    /// One that registered with somebody else; nil where nobody knows how to reach it.
+    func makeElement(_ key: ElementKey, inheriting member: PoolMember) -> PoolElement? {
+        guard let transport = member.asapTransport, let port = self.sctpPort(reaching: transport.addresses) else {
+            return nil
+        }
+        let element = PoolElement(
+            key: key, registrar: self.id, link: nil,
+            remote: RemoteEndpoint(
+                addresses: transport.addresses, port: transport.port, encapsulationPort: member.encapsulationPort),
+            port: port, settings: self.watchSettings, namesElement: self.configuration.namesElementInKeepAlive,
+            host: self.host)
+        let now = self.host.clock.now
+        element.assumeIsolated { $0.inherited(life: member.life.duration, now: now) }
+        return element
+    }
+
+    private var watchSettings: PoolElement.Watch.Settings {
         let timers = self.configuration.timers
         var settings = PoolElement.Watch.Settings()
         settings.keepAliveInterval = timers.keepAliveInterval > .zero ? timers.keepAliveInterval : nil
         settings.keepAliveTimeout = timers.keepAliveTimeout
         settings.minimumCheckInterval = timers.minimumCheckInterval
         settings.maxBadReports = timers.maxBadPEReport
-        let message = EndpointKeepAlive(
-            registrar: self.id, pool: key.pool, wantsToBeHome: false,
-            id: self.configuration.namesElementInKeepAlive ? key.id : nil)
-        return PoolElement(
-            key: key, registeredOver: link.link, port: link.port, settings: settings,
-            // The handle came in a longer message than this one: it fits.
-            keepAlive: (try? message.encoded()) ?? [], host: self.host)
+        return settings
     }
 
     private func reject(_ pool: PoolHandle, _ id: PoolElementID, _ causes: [ErrorCause], over link: LinkState) {
@@ -212,7 +230,9 @@ extension Registrar {
         let key = ElementKey(pool: deregistration.pool, id: deregistration.id)
         var causes: [ErrorCause] = []
         if self.maySpeak(for: key, link) {
-            if self.handlespace.member(key) != nil {
+            if let member = self.handlespace.member(key) {
+                // Somebody else's element, whose home is gone perhaps: only its home can say that it has left.
+                if member.home != self.id { self.own(key, member) }
                 self.counts.count(.deregistrations)
                 self.logger.debug(
                     "pool element deregistered", metadata: ["pool": "\(key.pool)", "element": "\(key.id)"])
@@ -227,10 +247,21 @@ extension Registrar {
         }
     }
 
+    private func own(_ key: ElementKey, _ member: PoolMember) {
+        self.schedule(.replica(key), at: nil)
+        self.handlespace.changeHome(of: key, to: self.id)
+        var member = member
+        member.home = self.id
+        self.announce(member, in: key.pool)
+    }
+
     /// Whether what comes over this link may come from that element: it registered over it, or the link's far end has an
     /// address of its ASAP transport. Nobody speaks for unknown elements, so anybody may.
     private func maySpeak(for key: ElementKey, _ link: LinkState) -> Bool {
-        guard let element = self.elements[key] else { return true }
+        guard let element = self.elements[key] else {
+            guard let transport = self.handlespace.member(key)?.asapTransport else { return true }
+            return transport.addresses.contains(where: link.link.remote.addresses.contains)
+        }
         return element.assumeIsolated { element in
             element.link == link.link.id
                 || element.remote.addresses.contains(where: link.link.remote.addresses.contains)
@@ -243,16 +274,18 @@ extension Registrar {
         let key = ElementKey(pool: ack.pool, id: ack.id)
         guard let element = self.elements[key], self.maySpeak(for: key, link) else { return }
         self.counts.count(.keepAlivesAcknowledged)
-        let deadline = element.assumeIsolated { element in
-            element.acknowledged(now: now)
-            return element.nextDeadline
+        let id = link.link.id
+        let (outcome, deadline) = element.assumeIsolated { element in
+            (element.acknowledged(over: id, now: now), element.nextDeadline)
         }
+        if outcome.becameHome { self.counts.count(.elementsRehomed) }
+        if outcome.isNews, let member = self.handlespace.member(key) { self.announce(member, in: key.pool) }
         self.schedule(.element(key), at: deadline)
         self.holderLives(key)
     }
 
     /// The holder of an identifier has shown that it lives: who wanted it too is told.
-    private func holderLives(_ key: ElementKey) {
+    func holderLives(_ key: ElementKey) {
         guard let challenge = self.challenges.removeValue(forKey: key), let newcomer = self.links[challenge.newcomer]
         else { return }
         self.reject(key.pool, key.id, [ErrorCause(.nonUniquePoolElementID)], over: newcomer)

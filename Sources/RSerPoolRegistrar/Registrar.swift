@@ -21,6 +21,10 @@ internal import SocketLoop
 /// - Answers list at most ``RegistrarLimits/maxAnswerElements`` elements unless the request names a number; the RFC lists all.
 /// - An element whose association is lost is removed at once, without a keep-alive that could only fail (§3.5 sends one).
 /// - An identifier in use is given to the newcomer if its holder does not answer a keep-alive.
+///
+/// Deviations from RFC 5353 are listed at ``PeerLink`` (provisional peers), ``TakeoverContest`` (time limit), and here:
+/// - A registrar that starts anew under its old ID takes its former elements back from its mentor, and asks them.
+/// - A table may not change who is home of an element that we claim; see `Registrar+Takeover.swift`.
 public actor Registrar: Service {
     public nonisolated let id: RegistrarID
     nonisolated let host: Host
@@ -39,6 +43,27 @@ public actor Registrar: Service {
     /// Newcomers that wait until the holder of their identifier has answered, or has not.
     var challenges: [ElementKey: Challenge] = [:]
     var subscriptionCount = 0
+    /// Elements that were ours and whose link stands still, though another registrar said that it is their home.
+    var strays: [ElementKey: LinkID] = [:]
+
+    // Other registrars.
+    var peers: [RegistrarID: PeerLink] = [:]
+    var connections: [LinkID: PeerConnection] = [:]
+    var book: PeerBook<LinkID>
+    /// Endpoints of the book that turned out to be our own.
+    var ownNumbers: Set<Int> = []
+    /// Nil once we serve.
+    var search: MentorSearch?
+    let searchOutcome = OneShot<Void>()
+    var takeovers: [RegistrarID: Takeover] = [:]
+    let procedures = Mailbox<Procedure>(limit: 65_536)
+    /// When the next batch of elements may be asked by a procedure.
+    var nextVisit: ContinuousClock.Instant
+    /// Elements to be asked as soon as we serve.
+    var adopted: [ElementKey] = []
+    var dialects: [RegistrarAddress] = []
+    var enrpPorts: [any Port] = []
+    var discoverer: (any DatagramPort)?
 
     // When something is due.
     var deadlines = DeadlineQueue<Due>()
@@ -64,6 +89,8 @@ public actor Registrar: Service {
         /// Elements that registered over it, or are asked over it.
         var elements: Set<ElementKey> = []
         var subscriptions: Set<PoolHandle> = []
+        /// See ``Registrar/strays``.
+        var strays: Set<ElementKey> = []
     }
 
     /// What the deadline queue keeps deadlines of.
@@ -72,6 +99,13 @@ public actor Registrar: Service {
         /// A pool's changes may be told.
         case pool(PoolHandle)
         case announcement
+        case peer(RegistrarID)
+        case takeover(RegistrarID)
+        /// A copy of somebody else's element.
+        case replica(ElementKey)
+        case search
+        /// An endpoint of the book is to be tried.
+        case book
     }
 
     struct Opening: Sendable {
@@ -87,6 +121,12 @@ public actor Registrar: Service {
 
     /// An endpoint as it was really bound.
     public struct BoundEndpoint: Hashable, Sendable {
+        public enum Service: String, Hashable, Sendable {
+            case asap
+            case enrp
+        }
+
+        public let service: Service
         /// With the port that was bound and, on the userland stack, the UDP port.
         public let endpoint: Endpoint
     }
@@ -108,31 +148,30 @@ public actor Registrar: Service {
         self.stallGuard = StallGuard(
             tolerance: configuration.timers.stallTolerance, grace: configuration.timers.keepAliveTimeout * 2)
         self.announcing = AnnounceSchedule(own: id, timers: configuration.timers)
+        self.book = PeerBook(configured: [], timers: configuration.enrpTimers, now: host.clock.now)
+        self.nextVisit = host.clock.now
         self.alarm = Alarm(clock: host.clock)
     }
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { self.host.executor.asUnownedSerialExecutor() }
 
-    /// Opens the endpoints and serves until the task is cancelled or a graceful shutdown begins; then it accepts nothing
-    /// more, ends its associations in good order and returns.
+    /// Meets its peers, opens its endpoints and serves until the task is cancelled or a graceful shutdown begins; then it
+    /// accepts nothing more, ends its associations in good order and returns.
     ///
     /// - Throws: ``RegistrarError`` if an endpoint cannot be opened.
     public func run() async throws {
-        do {
-            try await self.openEndpoints()
-        } catch {
-            await self.close(within: .zero)
-            self.whenReady.resolve(.failure(error))
-            throw error
-        }
-        self.whenReady.resolve(.success(self.boundEndpoints))
-        self.logger.info("registrar serves", metadata: ["endpoints": "\(self.boundEndpoints.map { "\($0.endpoint)" })"])
         do {
             try await withTaskExecutorPreference(self.host.tasks) {
                 // Not `gracefulShutdown()`: its waiting leaves the host's thread.
                 try await withGracefulShutdownHandler {
                     try await withThrowingTaskGroup(of: Void.self) { group in
                         group.addTask { try await self.alarm.run { await self.timersFired() } }
+                        group.addTask { try await self.serve() }
+                        group.addTask { try await self.beat() }
+                        group.addTask {
+                            await self.carryOutProcedures()
+                            try await self.stopping.value()
+                        }
                         group.addTask { try await self.stopping.value() }
                         defer { group.cancelAll() }
                         try await group.next()
@@ -141,11 +180,36 @@ public actor Registrar: Service {
                     self.stopping.resolve(.success(()))
                 }
             }
-        } catch is CancellationError {}
+        } catch is CancellationError {
+        } catch {
+            await self.close(within: .zero)
+            self.whenReady.resolve(.failure(error))
+            throw error
+        }
         self.logger.info(
             "registrar stops",
             metadata: ["pools": "\(self.handlespace.poolCount)", "elements": "\(self.handlespace.elementCount)"])
         await self.close(within: .seconds(1))
+        self.whenReady.resolve(.failure(RegistrarError(.stopped, "it was stopped before it was ready")))
+    }
+
+    /// Serves until it is stopped, once it has met its peers.
+    private func serve() async throws {
+        try self.check()
+        try await self.startUp()
+        try await self.openEndpoints()
+        self.whenReady.resolve(.success(self.boundEndpoints))
+        self.logger.info("registrar serves", metadata: ["endpoints": "\(self.boundEndpoints.map { "\($0.endpoint)" })"])
+        try await self.stopping.value()
+    }
+
+    /// The heart: a PRESENCE to every peer each PEER-HEARTBEAT-CYCLE (RFC 5353 §3.4.2).
+    private func beat() async throws {
+        while true {
+            let next = self.configuration.enrpTimers.nextHeartbeat(after: self.host.clock.now, using: &self.generator)
+            try await self.host.clock.sleep(until: next)
+            self.heartbeat()
+        }
     }
 
     /// The endpoints, once they are open.
@@ -160,13 +224,29 @@ public actor Registrar: Service {
     /// How many pools and elements it knows.
     public var size: (pools: Int, elements: Int) { (self.handlespace.poolCount, self.handlespace.elementCount) }
 
+    /// All elements that it knows, with their homes.
+    package var members: [ElementKey: PoolMember] { self.handlespace.members }
+
     // MARK: Endpoints
 
-    private var boundEndpoints: [BoundEndpoint] {
-        self.ports.map { BoundEndpoint(endpoint: Endpoint(bound: $0.local)) }
+    /// The SCTP endpoint from which elements at these addresses are asked.
+    func sctpPort(reaching addresses: [IPAddress]) -> (any Port)? {
+        let ports = self.ports.filter { $0.local.scheme == .sctp }
+        return ports.first { port in
+            port.local.addresses.contains { local in
+                addresses.contains {
+                    $0.family == local.family && (local.isWildcard || $0.isLoopback == local.isLoopback)
+                }
+            }
+        } ?? ports.first
     }
 
-    private func openEndpoints() async throws {
+    private var boundEndpoints: [BoundEndpoint] {
+        self.ports.map { BoundEndpoint(service: .asap, endpoint: Endpoint(bound: $0.local)) }
+            + self.enrpPorts.map { BoundEndpoint(service: .enrp, endpoint: Endpoint(bound: $0.local)) }
+    }
+
+    private func check() throws {
         guard self.id != .undetermined else {
             throw RegistrarError(
                 .configurationInvalid, "registrar ID 0 stands for no registrar: give another one, or none")
@@ -175,7 +255,18 @@ public actor Registrar: Service {
             throw RegistrarError(
                 .configurationInvalid, "no ASAP endpoint to listen on: give one, sctp:*:3863 for example")
         }
-        for endpoint in self.configuration.asapEndpoints { self.ports.append(try await self.open(endpoint)) }
+        guard self.configuration.asapEndpoints.allSatisfy({ !$0.isSecured }) else {
+            throw RegistrarError(.configurationInvalid, "TLS is not there yet; use sctp: or tcp:")
+        }
+    }
+
+    private func openEndpoints() async throws {
+        for endpoint in self.configuration.asapEndpoints {
+            self.ports.append(
+                try await self.open(
+                    endpoint, defaultPort: ASAPMessage.port, maxLinks: self.configuration.limits.maxLinks,
+                    sendBuffer: self.configuration.limits.sendBuffer))
+        }
         if let group = self.configuration.announceGroup {
             do {
                 self.announcer = try await self.host.transport.open(
@@ -187,20 +278,19 @@ public actor Registrar: Service {
         }
     }
 
-    private func open(_ endpoint: Endpoint) async throws -> any Port {
+    func open(_ endpoint: Endpoint, defaultPort: UInt16, maxLinks: Int, sendBuffer: Int) async throws -> any Port {
         guard !endpoint.isSecured else {
             throw RegistrarError(.configurationInvalid, "\(endpoint): TLS is not there yet; use sctp: or tcp:")
         }
         let scheme: PortOptions.Scheme =
             endpoint.scheme == .tcp ? .tcp(framing: { try MessageFraming.frameLength($0) }) : .sctp
         do {
-            let resolved = try await endpoint.lookedUp(defaultPort: ASAPMessage.port)
+            let resolved = try await endpoint.lookedUp(defaultPort: defaultPort)
             return try await self.host.transport.open(
                 PortOptions(
                     scheme: scheme, localAddresses: resolved.addresses, port: resolved.port,
                     encapsulationPort: resolved.encapsulationPort, acceptsLinks: true,
-                    maxIncomingLinks: self.configuration.limits.maxLinks,
-                    sendBufferLimit: self.configuration.limits.sendBuffer,
+                    maxIncomingLinks: maxLinks, sendBufferLimit: sendBuffer,
                     fastFailureDetection: self.configuration.fastFailureDetection), receiver: self)
         } catch let error as TransportError {
             throw RegistrarError(.endpointUnusable, "cannot listen on \(endpoint): \(error.message)")
@@ -213,14 +303,21 @@ public actor Registrar: Service {
         self.isClosing = true
         self.announcer?.close()
         self.announcer = nil
-        let ports = self.ports
+        self.discoverer?.close()
+        self.discoverer = nil
+        let ports = self.ports + self.enrpPorts
         self.ports = []
+        self.enrpPorts = []
         await withDiscardingTaskGroup { group in
             for port in ports { group.addTask { await port.close(within: limit) } }
         }
     }
 
     // MARK: Time
+
+    func scheduleBook() {
+        self.schedule(.book, at: self.book.nextDeadline)
+    }
 
     func schedule(_ due: Due, at deadline: ContinuousClock.Instant?) {
         self.deadlines.set(due, to: deadline)
@@ -250,6 +347,11 @@ public actor Registrar: Service {
             case .element(let key): self.timersFired(for: key, now: now)
             case .pool(let handle): self.flush(handle, now: now)
             case .announcement: self.announce(now: now)
+            case .peer(let id): self.peerTimersFired(id, now: now)
+            case .takeover(let target): self.takeoverTimersFired(target, now: now)
+            case .replica(let key): self.replicaExpired(key, now: now)
+            case .search: self.searchTimersFired(now: now)
+            case .book: self.contactPeers(now: now)
             }
         }
         self.setAlarm()
@@ -296,7 +398,13 @@ public actor Registrar: Service {
 
 extension Registrar: PortReceiver {
     nonisolated package func received(_ event: LinkEvent, from port: any Port) {
-        self.assumeIsolated { $0.handle(event, port) }
+        self.assumeIsolated { registrar in
+            if registrar.enrpPorts.contains(where: { $0.id == port.id }) {
+                registrar.handlePeer(event, port)
+            } else {
+                registrar.handle(event, port)
+            }
+        }
     }
 
     nonisolated package func turnedAway(_ reason: TurnedAway, at port: any Port) {

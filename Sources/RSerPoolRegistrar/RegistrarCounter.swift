@@ -34,6 +34,43 @@ public enum RegistrarCounter: String, CaseIterable, Hashable, Sendable {
     case announcementsSent = "announcements_sent"
     /// How often this process found that it had been stopped.
     case stalls
+
+    // Between registrars.
+
+    case peerMessagesReceived = "peer_messages_received"
+    case peerErrorsReceived = "peer_errors_received"
+    case presencesSent = "presences_sent"
+    /// Messages of registrars above `maxPeers`.
+    case peersRefused = "peers_refused"
+    /// Peers that were found dead.
+    case peersDied = "peers_died"
+    /// Messages with our own ID, or of two registrars with one ID.
+    case identifierClashes = "identifier_clashes"
+    /// Updates that a peer's full buffer did not take; its next audit makes them good.
+    case peerUpdatesDropped = "peer_updates_dropped"
+    /// Entries of peers that were not stored.
+    case updatesRefused = "updates_refused"
+    /// Table requests above `maxDownloads`, or before we serve.
+    case downloadsRefused = "downloads_refused"
+    /// Audits that found a difference.
+    case resynchronizations
+    /// Copies that were removed because their home did not list them.
+    case replicasPurged = "replicas_purged"
+    /// Copies whose life ended without a word of their home.
+    case replicasExpired = "replicas_expired"
+    case takeoversInitiated = "takeovers_initiated"
+    case takeoversCompleted = "takeovers_completed"
+    /// Takeovers without the agreement of a peer that said nothing.
+    case takeoversForced = "takeovers_forced"
+    /// How often others took us over although we live.
+    case takeoversSuffered = "takeovers_suffered"
+    case elementsInherited = "elements_inherited"
+    /// Elements that have taken us for their home by their answer to a keep-alive.
+    case elementsRehomed = "elements_rehomed"
+    /// Elements that were given up by mistake, and taken back.
+    case elementsReclaimed = "elements_reclaimed"
+    /// Elements that a peer and we claimed.
+    case homesDisputed = "homes_disputed"
 }
 
 /// The counts of one registrar, mirrored to swift-metrics.

@@ -14,6 +14,9 @@
 /// | ``maxSubscriptionsPerLink`` | 4 096 | an S bit is answered with A = 0 | `subscriptions_refused` |
 /// | ``sendBuffer`` | 1 MiB for each link | updates are merged, other answers dropped | `answers_dropped`, `updates_deferred` |
 /// | ``maxAnswerElements`` | 128 | an answer lists that many, chosen by policy, unless the user asks for another number | none |
+/// | ``maxPeers`` | 256 | a further registrar's association is aborted | `peers_refused` |
+/// | ``maxDownloads`` | 16 | a further download of the handlespace is rejected, R = 1 | `downloads_refused` |
+/// | ``peerSendBuffer`` | 16 MiB for each peer | updates are dropped; an audit makes them good | `peer_updates_dropped` |
 /// | ``maxChallenges`` | 1 024 | a registration with an identifier in use is rejected without probing its holder | `registrations_rejected` |
 public struct RegistrarLimits: Hashable, Sendable {
     public var maxPools = 1_000_000
@@ -31,6 +34,12 @@ public struct RegistrarLimits: Hashable, Sendable {
     public var maxAnswerElements = 128
     /// Registrations that wait for a probe of the element whose identifier they have.
     public var maxChallenges = 1_024
+    /// Other registrars.
+    public var maxPeers = 256
+    /// Downloads of the handlespace, or parts of it, at a time.
+    public var maxDownloads = 16
+    /// Octets waiting to be sent to one peer.
+    public var peerSendBuffer = 16 << 20
 
     public init() {}
 }

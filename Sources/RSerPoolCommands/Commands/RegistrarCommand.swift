@@ -22,14 +22,17 @@ package struct RegistrarArguments: ParsableArguments, Sendable {
 
     @Option(
         help: ArgumentHelp(
-            "Listen for registrars; repeatable. No effect yet: registrars do not talk to one another in this version.",
-            valueName: "endpoint"))
+            "Listen for other registrars; repeatable; sctp:*:9901 by default.", valueName: "endpoint"))
     var enrp: [String] = []
 
-    @Option(help: ArgumentHelp("A registrar to meet; repeatable. No effect yet.", valueName: "endpoint"))
+    @Option(
+        help: ArgumentHelp(
+            "A registrar to meet, by its ENRP endpoint; repeatable, in order of preference.", valueName: "endpoint"))
     var peer: [String] = []
 
-    @Option(help: ArgumentHelp("Discover registrars by multicast. No effect yet.", valueName: "group:port"))
+    @Option(
+        help: ArgumentHelp(
+            "Find other registrars, and be found, by multicast, 239.0.0.51:9901 for example.", valueName: "group:port"))
     var discover: String?
 
     @Flag(help: "No discovery of registrars, whatever the configuration says.")
@@ -51,7 +54,7 @@ package struct RegistrarArguments: ParsableArguments, Sendable {
         let registrar = Registrar(configuration: configuration, host: try common.host(), logger: common.logger)
         _ = try await withServices([registrar], logger: common.logger) { () async throws -> Never? in
             let bound = try await registrar.endpoints
-            let endpoints = bound.map { " asap=\($0.endpoint)" }.joined()
+            let endpoints = bound.map { " \($0.service.rawValue)=\($0.endpoint)" }.joined()
             Terminal.print("ready id=\(registrar.id)\(endpoints)")
             try await gracefulShutdown()
             return nil
@@ -72,16 +75,34 @@ package struct RegistrarArguments: ParsableArguments, Sendable {
         configuration.timers = common.timers.timers
         configuration.fastFailureDetection = common.timers.fastFailureDetection
         for text in common.settings.values("limit") + self.limit { try configuration.limits.apply(text) }
-        try self.warnOfENRP(common)
+        try self.configurePeers(of: &configuration, common)
         return configuration
     }
 
-    private func warnOfENRP(_ common: Common) throws(CommandFailure) {
-        for text in self.enrp { _ = try parseEndpoint(text, option: "--enrp") }
-        for text in self.peer { _ = try parseEndpoint(text, option: "--peer") }
-        if let discover { _ = try parseGroup(discover, option: "--discover") }
-        guard !self.enrp.isEmpty || !self.peer.isEmpty || self.discover != nil else { return }
-        common.logger.warning("registrars do not talk to one another yet: --enrp, --peer and --discover have no effect")
+    private func configurePeers(of configuration: inout RegistrarConfiguration, _ common: Common) throws(CommandFailure)
+    {
+        let enrp = self.enrp.isEmpty ? common.settings.values("enrp") : self.enrp
+        if !enrp.isEmpty {
+            configuration.enrpEndpoints = []
+            for text in enrp { configuration.enrpEndpoints.append(try parseEndpoint(text, option: "--enrp")) }
+        }
+        for text in self.peer.isEmpty ? common.settings.values("peer") : self.peer {
+            configuration.peers.append(try parseEndpoint(text, option: "--peer"))
+        }
+        if !self.noDiscover, let group = self.discover ?? common.settings.value("discover") {
+            configuration.discoverGroup = try parseGroup(group, option: "--discover")
+        }
+        configuration.dialects = common.dialects
+        configuration.enrpTimers = common.timers.enrpTimers
+        let timers = configuration.enrpTimers
+        if timers.maxTimeLastHeard <= timers.peerHeartbeatCycle {
+            common.logger.warning(
+                "max-time-last-heard is not above peer-heartbeat-cycle: peers that live will be asked all the time",
+                metadata: [
+                    "max-time-last-heard": "\(timers.maxTimeLastHeard)",
+                    "peer-heartbeat-cycle": "\(timers.peerHeartbeatCycle)",
+                ])
+        }
     }
 }
 
@@ -111,7 +132,8 @@ extension RegistrarLimits {
         ("max-elements-per-link", \.maxElementsPerLink), ("max-links", \.maxLinks),
         ("max-subscriptions", \.maxSubscriptions), ("max-subscriptions-per-link", \.maxSubscriptionsPerLink),
         ("send-buffer", \.sendBuffer), ("max-answer-elements", \.maxAnswerElements),
-        ("max-challenges", \.maxChallenges),
+        ("max-challenges", \.maxChallenges), ("max-peers", \.maxPeers), ("max-downloads", \.maxDownloads),
+        ("peer-send-buffer", \.peerSendBuffer),
     ]
 
     /// Sets one limit from `NAME=N`.

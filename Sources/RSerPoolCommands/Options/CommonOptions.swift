@@ -59,11 +59,6 @@ package struct CommonOptions: ParsableArguments, Sendable {
             defaultLevel: defaultLevel)
         let timers = try TimerSettings(
             preset: self.preset ?? settings.value("preset"), timers: settings.values("timer") + self.timer)
-        if !timers.withoutEffect.isEmpty {
-            logger.warning(
-                "registrars do not talk to one another yet: these timers have no effect",
-                metadata: ["timers": "\(timers.withoutEffect)"])
-        }
         var dialects: [Endpoint: Dialect] = [:]
         for text in settings.values("dialect") + self.dialect {
             let (endpoint, dialect) = try Self.parse(dialect: text)

@@ -2,17 +2,17 @@
 
 package import RSerPoolCore
 
-/// `--preset` and `--timer`: the timers and thresholds of RFC 5352 §7 by their names in kebab case, and our own.
+/// `--preset` and `--timer`: the timers and thresholds of RFC 5352 §7 and RFC 5353 §4.2 by their names in kebab case, and
+/// our own.
 package struct TimerSettings: Sendable {
     package private(set) var timers: ASAPTimers
+    package private(set) var enrpTimers: ENRPTimers
     package private(set) var fastFailureDetection: Bool
-    /// Timers of RFC 5353 that were set: they are understood, and have no effect before registrars talk to one another.
-    package private(set) var withoutEffect: [String] = []
 
     package init(preset: String?, timers settings: [String]) throws(CommandFailure) {
         switch preset {
-        case nil, "rfc": (self.timers, self.fastFailureDetection) = (.rfc, false)
-        case "lan": (self.timers, self.fastFailureDetection) = (.lan, true)
+        case nil, "rfc": (self.timers, self.enrpTimers, self.fastFailureDetection) = (.rfc, .rfc, false)
+        case "lan": (self.timers, self.enrpTimers, self.fastFailureDetection) = (.lan, .lan, true)
         case .some(let text): throw CommandFailure(.usage, "--preset \(text): no such preset; write rfc or lan")
         }
         for setting in settings { try self.apply(setting) }
@@ -34,7 +34,12 @@ package struct TimerSettings: Sendable {
         ("max-bad-pe-report", \.maxBadPEReport),
     ]
 
-    private static let ofENRP = ["peer-heartbeat-cycle", "max-time-last-heard", "max-time-no-response"]
+    private static let enrpDurations: [(name: String, field: any WritableKeyPath<ENRPTimers, Duration> & Sendable)] = [
+        ("peer-heartbeat-cycle", \.peerHeartbeatCycle), ("max-time-last-heard", \.maxTimeLastHeard),
+        ("max-time-no-response", \.maxTimeNoResponse), ("table-timeout", \.tableTimeout),
+        ("mentor-retry-pause", \.mentorRetryPause), ("mentor-search-time", \.mentorSearchTime),
+        ("reconnect-pause", \.reconnectPause), ("reconnect-max", \.reconnectMax),
+    ]
 
     private mutating func apply(_ setting: String) throws(CommandFailure) {
         guard let equals = setting.firstIndex(of: "=") else {
@@ -53,12 +58,17 @@ package struct TimerSettings: Sendable {
                 throw CommandFailure(.usage, "\(option)=\(value): no count; write \(name)=3 for example")
             }
             self.timers[keyPath: entry.field] = count
-        } else if let known = Self.ofENRP.first(where: { Self.isSame($0, name) }) {
-            _ = try parseDuration(value, option: option)
-            self.withoutEffect.append(known)
+        } else if let entry = Self.enrpDurations.first(where: { Self.isSame($0.name, name) }) {
+            self.enrpTimers[keyPath: entry.field] = try parseDuration(value, option: option)
+        } else if Self.isSame("keep-alives-per-second", name) {
+            guard let count = Int(value), (1...1_000_000).contains(count) else {
+                throw CommandFailure(.usage, "\(option)=\(value): no rate; write \(name)=100 for example")
+            }
+            self.enrpTimers.keepAlivesPerSecond = count
         } else {
-            let names = (Self.durations.map(\.name) + ["t4-reregistration"] + Self.counts.map(\.name) + Self.ofENRP)
-                .sorted()
+            let names =
+                (Self.durations.map(\.name) + ["t4-reregistration", "keep-alives-per-second"] + Self.counts.map(\.name)
+                + Self.enrpDurations.map(\.name)).sorted()
             throw CommandFailure(.usage, "\(option): no such timer; there are \(names.joined(separator: ", "))")
         }
     }

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Logging
+internal import RSerPoolCore
+internal import RSerPoolTransport
+internal import RSerPoolWire
+
+// What a registrar does with each ENRP message (RFC 5353 §3).
+extension Registrar {
+    func receivedENRP(_ message: InboundMessage, over link: LinkID, now: ContinuousClock.Instant) {
+        guard let connection = self.connections[link] else { return }
+        self.counts.count(.peerMessagesReceived)
+        // Senders MUST use PPID 12; 0 is taken too, what is for other protocols is not (ENRP-031).
+        guard message.payloadProtocol == ENRPMessage.payloadProtocol || message.payloadProtocol == 0 else {
+            self.counts.count(.messagesIgnored)
+            return
+        }
+        let decoded: Decoded<ENRPMessage>
+        do throws(WireError) {
+            decoded = try ENRPMessage.decode(message.bytes[...])
+        } catch {
+            self.counts.count(.messagesMalformed)
+            self.logger.debug("malformed ENRP message", metadata: ["error": "\(error)"])
+            self.report(error.causes, to: connection.peer ?? .undetermined, over: link)
+            return
+        }
+        let (sender, receiver) = (decoded.message.sender, decoded.message.receiver)
+        guard sender != .undetermined else {
+            self.counts.count(.messagesMalformed)
+            return
+        }
+        guard sender != self.id else {
+            self.counts.count(.identifierClashes)
+            self.logOncePerMinute(
+                .identifierClashes,
+                "a message with our own ID came from \(connection.link.remote.addresses): it is not obeyed")
+            self.isOurselves(link, now: now)
+            return
+        }
+        // An old incarnation's mail, or somebody else's (ENRP-032).
+        guard receiver == .undetermined || receiver == self.id else {
+            self.counts.count(.messagesIgnored)
+            return
+        }
+        guard let peer = self.peer(sender, over: link, now: now) else { return }
+        self.process(decoded.message.body, from: peer, over: link, now: now)
+        self.report(decoded.unrecognized, to: sender, over: link)
+    }
+
+    private func process(
+        _ body: ENRPMessage.Body, from peer: PeerLink, over link: LinkID, now: ContinuousClock.Instant
+    ) {
+        let id = peer.id
+        switch body {
+        case .presence(let replyRequired, let checksum, let information):
+            if let information { self.learn(information, of: peer, over: link, now: now) }
+            if replyRequired { self.sendPresence(to: id) }
+            if let checksum { self.compare(checksum, of: peer, now: now) }
+            self.schedule(.peer(id), at: peer.assumeIsolated { $0.nextDeadline })
+        case .listRequest: self.answerListRequest(of: id, over: link)
+        case .listResponse(let isRejected, let servers):
+            self.searchReceivedList(servers, isRejected: isRejected, from: id, over: link, now: now)
+        case .handleTableRequest(let ownChildrenOnly):
+            self.answerTableRequest(of: peer, ownChildrenOnly: ownChildrenOnly, over: link, now: now)
+        case .handleTableResponse(let isRejected, let moreFollows, let entries):
+            self.receivedTable(
+                entries, isRejected: isRejected, moreFollows: moreFollows, from: peer, over: link, now: now)
+        case .handleUpdate(let action, let pool, let member, _):
+            self.receivedUpdate(action, member, in: pool, from: peer, over: link, now: now)
+        case .initTakeover(let target): self.receivedInitTakeover(of: target, from: id, now: now)
+        case .initTakeoverAck(let target): self.receivedInitTakeoverAck(of: target, from: id, now: now)
+        case .takeoverServer(let target): self.receivedTakeover(of: target, from: id, now: now)
+        case .error(let causes):
+            self.counts.count(.peerErrorsReceived)
+            self.logger.info(
+                "ENRP_ERROR received", metadata: ["peer": "\(id)", "causes": "\(causes.map(\.code.description))"])
+        }
+    }
+
+    private func report(_ causes: [ErrorCause], to receiver: RegistrarID, over link: LinkID) {
+        guard !causes.isEmpty else { return }
+        self.send(.error(causes), to: receiver, over: link)
+    }
+
+    // MARK: Lists and tables for others (§3.2.2, §3.2.3)
+
+    private func answerListRequest(of requester: RegistrarID, over link: LinkID) {
+        guard self.search == nil else {
+            self.send(.listResponse(isRejected: true, []), to: requester, over: link)
+            return
+        }
+        var servers: [ServerInformation] = []
+        var length = 16
+        for id in self.peers.keys.sorted() where id != requester {
+            guard let peer = self.peers[id], peer.assumeIsolated({ $0.isActive }),
+                let information = peer.assumeIsolated({ $0.information })
+            else { continue }
+            // 36 octets of headers and fields, and the addresses: at an entry's border it is cut (ENRP-049).
+            length += 36 + 20 * information.transport.addresses.count
+            guard length <= WireWriter.maximumLength else { break }
+            servers.append(information)
+        }
+        self.send(.listResponse(isRejected: false, servers), to: requester, over: link)
+    }
+
+    private func answerTableRequest(
+        of peer: PeerLink, ownChildrenOnly: Bool, over link: LinkID, now: ContinuousClock.Instant
+    ) {
+        let downloads = self.peers.values.count { $0.id != peer.id && $0.assumeIsolated { $0.isDownloading } }
+        guard self.search == nil, downloads < self.configuration.limits.maxDownloads else {
+            self.counts.count(.downloadsRefused)
+            self.send(.handleTableResponse(isRejected: true, moreFollows: false, []), to: peer.id, over: link)
+            return
+        }
+        let id = self.id
+        let (dialect, audience, start) = peer.assumeIsolated {
+            ($0.dialect, $0.audience, $0.cursor(for: ownChildrenOnly, of: id, over: link))
+        }
+        var cursor = start
+        var composer = HandleTableComposer(sender: self.id, receiver: peer.id, audience: audience)
+        let hasMore = self.handlespace.continueTable(&cursor) { pool, member in
+            composer.add(member.told(in: dialect), pool: pool.encodedHandle)
+        }
+        let next = hasMore ? cursor : nil
+        self.send((try? composer.finish(moreFollows: hasMore)) ?? [], over: link)
+        peer.assumeIsolated { $0.sentTable(next, ownChildrenOnly: ownChildrenOnly, over: link, now: now) }
+        self.schedule(.peer(peer.id), at: peer.assumeIsolated { $0.nextDeadline })
+    }
+
+    private func receivedTable(
+        _ entries: [ENRPMessage.PoolEntry], isRejected: Bool, moreFollows: Bool, from peer: PeerLink,
+        over link: LinkID, now: ContinuousClock.Instant
+    ) {
+        if let number = self.book.number(of: link), self.search?.isDownloading(from: number) == true {
+            self.store(entries, from: peer, as: .wholeTable, now: now)
+            self.searchReceivedTable(isRejected: isRejected, moreFollows: moreFollows, over: link, now: now)
+        } else if peer.assumeIsolated({ $0.audit.isRunning }) {
+            self.store(entries, from: peer, as: .ownTable, now: now)
+            let actions = peer.assumeIsolated {
+                $0.receivedTable(isRejected: isRejected, moreFollows: moreFollows, now: now)
+            }
+            self.carryOut(actions, with: peer, now: now)
+        } else {
+            self.counts.count(.messagesIgnored)
+        }
+    }
+
+    // MARK: Audit (§3.6)
+
+    private func compare(_ checksum: UInt16, of peer: PeerLink, now: ContinuousClock.Instant) {
+        // Who starts gets everything from its mentor first.
+        guard self.search == nil else { return }
+        let expected = self.handlespace.checksum(of: peer.id)
+        if checksum == expected { return }
+        if peer.assumeIsolated({ $0.dialect == .rsplib }), checksum == self.handlespace.rsplibChecksum(of: peer.id) {
+            return
+        }
+        self.carryOut(peer.assumeIsolated { $0.checksumsDiffer(now: now) }, with: peer, now: now)
+    }
+
+    private func carryOut(
+        _ actions: [Resynchronization.Action], with peer: PeerLink, now: ContinuousClock.Instant
+    ) {
+        for action in actions {
+            switch action {
+            case .mark:
+                self.counts.count(.resynchronizations)
+                self.handlespace.mark(ownedBy: peer.id)
+            case .request: self.send(.handleTableRequest(ownChildrenOnly: true), to: peer.id)
+            case .purge: self.purge(peer.id, now: now)
+            }
+        }
+        self.schedule(.peer(peer.id), at: peer.assumeIsolated { $0.nextDeadline })
+    }
+
+    /// Removes what a peer did not list, silently (§3.6.3 step 5).
+    ///
+    /// An element that is linked to us as its home was given up by a mistake, an update that came late for example: it is
+    /// asked, and taken back.
+    private func purge(_ owner: RegistrarID, now: ContinuousClock.Instant) {
+        for key in self.handlespace.marked(ownedBy: owner) {
+            if let link = self.strays[key], self.links[link] != nil {
+                self.reclaim(key, over: link, now: now)
+            } else {
+                self.counts.count(.replicasPurged)
+                self.removeReplica(key, now: now)
+            }
+        }
+    }
+
+    /// Removes a copy of somebody else's element; nobody is told of it.
+    func removeReplica(_ key: ElementKey, now: ContinuousClock.Instant) {
+        guard self.handlespace.remove(key) != nil else { return }
+        self.schedule(.replica(key), at: nil)
+        self.poolChanged(key.pool, .gone(key.id), now: now)
+    }
+
+    // MARK: What others say of elements (§3.3)
+
+    /// Where an element's entry came from.
+    enum Source: Sendable {
+        case update
+        /// The answer to W = 1: all elements of the peer.
+        case ownTable
+        /// The mentor's answer to W = 0: all elements of everybody.
+        case wholeTable
+    }
+
+    private func receivedUpdate(
+        _ action: ENRPMessage.UpdateAction, _ member: PoolMember, in pool: PoolHandle, from peer: PeerLink,
+        over link: LinkID, now: ContinuousClock.Instant
+    ) {
+        let key = ElementKey(pool: pool, id: member.id)
+        switch action {
+        case .addPoolElement: self.store(member, in: pool, from: peer, as: .update, now: now)
+        case .deletePoolElement:
+            // Only its home speaks for an element (AMB-14); for an unknown one there is nothing to do.
+            guard let known = self.handlespace.member(key) else { return }
+            guard known.home == peer.id else {
+                self.counts.count(.updatesRefused)
+                return
+            }
+            self.removeReplica(key, now: now)
+        }
+    }
+
+    private func store(
+        _ entries: [ENRPMessage.PoolEntry], from peer: PeerLink, as source: Source, now: ContinuousClock.Instant
+    ) {
+        for entry in entries {
+            for member in entry.members { self.store(member, in: entry.pool, from: peer, as: source, now: now) }
+        }
+    }
+
+    private func store(
+        _ told: PoolMember, in pool: PoolHandle, from peer: PeerLink, as source: Source, now: ContinuousClock.Instant
+    ) {
+        let member = told.heard(in: peer.assumeIsolated { $0.dialect })
+        let key = ElementKey(pool: pool, id: member.id)
+        guard member.life.isValid, !pool.octets.isEmpty else {
+            self.refuse(key, "its life or its pool handle is invalid")
+            return
+        }
+        if member.home == self.id {
+            switch source {
+            case .update, .ownTable:
+                // Ours to say, not theirs (AMB-13): they get our view.
+                self.refuse(key, "a peer says that we are its home")
+                if let owned = self.handlespace.member(key), owned.home == self.id { self.announce(owned, in: pool) }
+            case .wholeTable: self.adopt(member, in: pool, now: now)
+            }
+            return
+        }
+        guard source == .wholeTable ? member.home != .undetermined : member.home == peer.id else {
+            self.refuse(key, "its home is neither the peer nor known")
+            return
+        }
+        if self.handlespace.member(key)?.home == self.id {
+            switch source {
+            case .update: self.giveUp(key)
+            case .ownTable:
+                self.settle(key, with: peer, now: now)
+                return
+            case .wholeTable: return
+            }
+        }
+        self.replicate(member, in: pool, now: now)
+    }
+
+    func replicate(_ member: PoolMember, in pool: PoolHandle, now: ContinuousClock.Instant) {
+        let key = ElementKey(pool: pool, id: member.id)
+        switch self.handlespace.replicate(member, in: pool) {
+        case .added(let createdPool):
+            if createdPool || self.pools[pool] == nil { self.pools[pool] = self.pools[pool] ?? Pool(host: self.host) }
+            self.poolChanged(pool, .changed(key.id), now: now)
+        case .updated(let changed, _):
+            if changed { self.poolChanged(pool, .changed(key.id), now: now) }
+        case .refused(let causes):
+            self.refuse(key, "\(causes.map(\.code.description))")
+            return
+        case .poolGivesWay(let members):
+            self.logger.warning(
+                "a pool exists with two policies or transport types; the members here have to leave",
+                metadata: ["pool": "\(pool)", "members": "\(members.count)"])
+            for id in members { self.expel(ElementKey(pool: pool, id: id), now: now) }
+            self.replicate(member, in: pool, now: now)
+            return
+        }
+        let expires = member.life.duration.map { now + $0 + self.configuration.enrpTimers.expiryGrace }
+        self.schedule(.replica(key), at: expires)
+    }
+
+    /// A copy's life is over, and its home has not said anything (AMB-16).
+    func replicaExpired(_ key: ElementKey, now: ContinuousClock.Instant) {
+        guard let member = self.handlespace.member(key), member.home != self.id else { return }
+        if self.stallGuard.inGrace(now: now) {
+            self.schedule(.replica(key), at: now + self.configuration.enrpTimers.expiryGrace)
+        } else {
+            self.counts.count(.replicasExpired)
+            self.removeReplica(key, now: now)
+        }
+    }
+
+    private func refuse(_ key: ElementKey, _ reason: String) {
+        self.counts.count(.updatesRefused)
+        self.logger.debug(
+            "a peer's entry is refused",
+            metadata: ["pool": "\(key.pool)", "element": "\(key.id)", "reason": "\(reason)"])
+    }
+
+    // MARK: What we say of elements
+
+    /// Tells all peers of an element of ours (§3.3.1).
+    func announce(_ member: PoolMember, in pool: PoolHandle) {
+        self.announce { .handleUpdate(.addPoolElement, pool, member.told(in: $0), takeoverSuggested: false) }
+    }
+
+    /// Tells all peers that an element of ours is gone (§3.3.2).
+    func announceRemoval(of member: PoolMember, in pool: PoolHandle) {
+        self.announce { .handleUpdate(.deletePoolElement, pool, member.told(in: $0), takeoverSuggested: false) }
+    }
+}
+
+extension PoolMember {
+    /// As a registrar of that dialect is told of it.
+    fileprivate func told(in dialect: Dialect) -> PoolMember {
+        guard dialect != .rfc else { return self }
+        var member = self
+        member.life = dialect.told(self.life)
+        return member
+    }
+
+    /// As a registrar of that dialect meant it.
+    fileprivate func heard(in dialect: Dialect) -> PoolMember {
+        guard dialect != .rfc else { return self }
+        var member = self
+        member.life = dialect.heard(self.life)
+        return member
+    }
+}

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Logging
+internal import NetworkAddress
+internal import RSerPoolCore
+internal import RSerPoolTransport
+internal import RSerPoolWire
+
+// Associations with other registrars, and who is behind them (RFC 5353 §3.1, §3.4).
+extension Registrar {
+    /// One association with another registrar.
+    struct PeerConnection: Sendable {
+        let link: Link
+        let port: any Port
+        let dialect: Dialect
+        /// Whose it is, once it has said something.
+        var peer: RegistrarID?
+    }
+
+    // MARK: Events
+
+    func handlePeer(_ event: LinkEvent, _ port: any Port) {
+        guard !self.isClosing else { return }
+        let now = self.host.clock.now
+        self.observe(now)
+        switch event {
+        case .up(let link): self.peerLinkUp(link, port, now: now)
+        case .message(let message, let link): self.receivedENRP(message, over: link, now: now)
+        case .writable(let link):
+            guard let id = self.connections[link]?.peer, let peer = self.peers[id] else { return }
+            // What it missed it finds out by our checksum.
+            if peer.assumeIsolated({ $0.link == link && $0.writable() }) { self.sendPresence(to: id) }
+        case .down(let link, let reason): self.peerLinkDown(link, reason, now: now)
+        }
+    }
+
+    private func peerLinkUp(_ link: Link, _ port: any Port, now: ContinuousClock.Instant) {
+        let address = Self.address(of: link.remote)
+        let number = self.book.linkUp(link.id, to: address, now: now)
+        let dialect = number.flatMap { self.book[$0]?.endpoint.dialect } ?? self.dialect(of: address)
+        self.connections[link.id] = PeerConnection(link: link, port: port, dialect: dialect)
+        if !link.isIncoming || number != nil {
+            self.send(self.presence(over: link.id, replyRequired: true), over: link.id)
+        }
+        self.scheduleBook()
+        if let number { self.searchReached(number, now: now) }
+    }
+
+    private func peerLinkDown(_ link: LinkID, _ reason: LinkDownReason, now: ContinuousClock.Instant) {
+        let connection = self.connections.removeValue(forKey: link)
+        let led = self.book.linkDown(link, now: now)
+        if let led { self.searchFailed(led.number, now: now) }
+        if let id = connection?.peer, let peer = self.peers[id] {
+            let other = self.connections.filter { $0.value.peer == id }.min { $0.key.number < $1.key.number }
+            let otherLink = other.map { (link: $0.key, port: $0.value.port) }
+            let patience = self.stallGuard.patience
+            let (action, isProvisional) = peer.assumeIsolated { peer in
+                (peer.linkEnded(link, other: otherLink, now: now, patience: patience), peer.isProvisional)
+            }
+            if isProvisional, otherLink == nil {
+                self.forgetPeer(id)
+            } else {
+                self.take(action, about: id, now: now)
+            }
+        } else if let led, let id = self.peer(at: led.number), let peer = self.peers[id] {
+            // An attempt to reach a peer whose association had ended.
+            let inGrace = self.stallGuard.inGrace(now: now)
+            self.take(peer.assumeIsolated { $0.refused(now: now, inGrace: inGrace) }, about: id, now: now)
+        }
+        self.scheduleBook()
+    }
+
+    /// Tries the endpoints whose time has come.
+    func contactPeers(now: ContinuousClock.Instant) {
+        for number in self.book.due(now: now) { self.contact(number, now: now) }
+        self.scheduleBook()
+    }
+
+    /// Opens an association to an endpoint, or finds the one that is there.
+    func contact(_ number: Int, now: ContinuousClock.Instant) {
+        guard let entry = self.book[number] else { return }
+        if let link = entry.link {
+            if self.connections[link] != nil { self.searchReached(number, now: now) }
+            return
+        }
+        guard !self.ownNumbers.contains(number), let port = self.enrpPort(reaching: entry.endpoint) else {
+            self.book.failed(number, now: now)
+            self.searchFailed(number, now: now)
+            return
+        }
+        let remote = RemoteEndpoint(
+            addresses: entry.endpoint.addresses, port: entry.endpoint.port,
+            encapsulationPort: entry.endpoint.encapsulationPort)
+        do {
+            self.book.use(try port.connect(to: remote), for: number, isUp: false, now: now)
+        } catch {
+            // There may be one already, by another of its addresses.
+            let known = self.connections.values.first {
+                $0.port.id == port.id && $0.link.remote.port == remote.port
+                    && $0.link.remote.addresses.contains(where: remote.addresses.contains)
+            }
+            if let known {
+                self.book.use(known.link.id, for: number, isUp: true, now: now)
+                self.searchReached(number, now: now)
+            } else {
+                self.book.failed(number, now: now)
+                self.searchFailed(number, now: now)
+            }
+        }
+    }
+
+    private func enrpPort(reaching endpoint: RegistrarAddress) -> (any Port)? {
+        self.enrpPorts.first { port in
+            port.local.addresses.isEmpty
+                || port.local.addresses.contains { local in
+                    endpoint.addresses.contains {
+                        $0.family == local.family && $0.isLoopback == local.isLoopback || local.isWildcard
+                    }
+                }
+        } ?? self.enrpPorts.first
+    }
+
+    static func address(of remote: RemoteEndpoint) -> RegistrarAddress {
+        RegistrarAddress(
+            scheme: .sctp, addresses: remote.addresses, port: remote.port, encapsulationPort: remote.encapsulationPort)
+    }
+
+    private func dialect(of address: RegistrarAddress) -> Dialect {
+        self.dialects.first { $0.port == address.port && $0.addresses.contains(where: address.addresses.contains) }?
+            .dialect ?? .rfc
+    }
+
+    // MARK: Who is behind an association
+
+    /// The sender of a message, noted as a peer if it is new.
+    /// - Returns: nil where there are too many already.
+    func peer(_ id: RegistrarID, over link: LinkID, now: ContinuousClock.Instant) -> PeerLink? {
+        guard let connection = self.connections[link] else { return nil }
+        if let number = self.book.number(of: link), self.ownNumbers.contains(number) { return nil }
+        let peer: PeerLink
+        var isNew = false
+        if let known = self.peers[id] {
+            peer = known
+        } else {
+            guard self.peers.count < self.configuration.limits.maxPeers else {
+                self.counts.count(.peersRefused)
+                self.logOncePerMinute(
+                    .peersRefused, "too many registrars: a further one is ignored; max-peers is the limit")
+                connection.port.abort(link)
+                return nil
+            }
+            peer = PeerLink(
+                id: id, dialect: connection.dialect, timers: self.configuration.enrpTimers, host: self.host)
+            self.peers[id] = peer
+            isNew = true
+            self.logger.debug("registrar heard for the first time", metadata: ["peer": "\(id)"])
+        }
+        if connection.peer != id {
+            self.noteClash(of: id, connection)
+            self.connections[link]?.peer = id
+            let (port, dialect) = (connection.port, connection.dialect)
+            peer.assumeIsolated { $0.attach(link, port: port, dialect: dialect) }
+        } else if peer.assumeIsolated({ $0.link != link }) {
+            let (port, dialect) = (connection.port, connection.dialect)
+            peer.assumeIsolated { $0.attach(link, port: port, dialect: dialect) }
+        }
+        // §3.4.1: who is new is asked for its endpoint; a greeting that is on its way asks already.
+        if isNew, connection.link.isIncoming { self.sendPresence(to: id, replyRequired: true) }
+        if peer.assumeIsolated({ $0.heard(now: now) }) { self.cameBack(id) }
+        self.schedule(.peer(id), at: peer.assumeIsolated { $0.nextDeadline })
+        return peer
+    }
+
+    /// Two registrars with one ID are possible, and nothing breaks, but somebody should know (ENRP-100).
+    private func noteClash(of id: RegistrarID, _ connection: PeerConnection) {
+        let others = self.connections.values.filter { $0.peer == id && $0.link.id != connection.link.id }
+        guard let other = others.first(where: { $0.link.remote.addresses != connection.link.remote.addresses }) else {
+            return
+        }
+        self.counts.count(.identifierClashes)
+        self.logOncePerMinute(
+            .identifierClashes,
+            "two registrars seem to have ID \(id), at \(other.link.remote.addresses) and \(connection.link.remote.addresses)"
+        )
+    }
+
+    /// The peer at an endpoint of the book, by what it says of itself or by the association that leads there.
+    private func peer(at number: Int) -> RegistrarID? {
+        guard let entry = self.book[number] else { return nil }
+        return self.peers.keys.sorted().first { id in
+            guard let peer = self.peers[id], let information = peer.assumeIsolated({ $0.information }) else {
+                return false
+            }
+            return information.transport.port == entry.endpoint.port
+                && information.transport.addresses.contains(where: entry.endpoint.addresses.contains)
+                && (information.encapsulationPort == nil || entry.endpoint.encapsulationPort == nil
+                    || information.encapsulationPort == entry.endpoint.encapsulationPort)
+        }
+    }
+
+    /// Takes the endpoint that a peer names as its own (ENRP-098).
+    func learn(_ information: ServerInformation, of peer: PeerLink, over link: LinkID, now: ContinuousClock.Instant) {
+        guard information.id == peer.id else {
+            self.logger.info(
+                "server information of another registrar ignored",
+                metadata: ["peer": "\(peer.id)", "information": "\(information.id)"])
+            return
+        }
+        var information = information
+        let remote = self.connections[link]?.link.remote
+        let usable = information.transport.addresses.filter { !$0.isWildcard && !$0.isMulticast }
+        information.transport.addresses = usable.isEmpty ? remote?.addresses ?? [] : usable
+        guard !information.transport.addresses.isEmpty else { return }
+        if peer.assumeIsolated({ [information] in $0.learned(information) }) {
+            self.logger.info("peer registrar met", metadata: ["peer": "\(peer.id)"])
+        }
+        let dialect = self.connections[link]?.dialect ?? .rfc
+        let number = self.book.learn(
+            RegistrarAddress(
+                scheme: .sctp, addresses: information.transport.addresses, port: information.transport.port,
+                encapsulationPort: information.encapsulationPort, dialect: dialect), now: now)
+        if self.book[number]?.link == nil { self.book.use(link, for: number, isUp: true, now: now) }
+        self.scheduleBook()
+    }
+
+    /// Takes endpoints that somebody else names (ENRP-045, ENRP-048).
+    func learn(_ servers: [ServerInformation], now: ContinuousClock.Instant) {
+        for server in servers where server.id != self.id && server.id != .undetermined {
+            let addresses = server.transport.addresses.filter { !$0.isWildcard && !$0.isMulticast }
+            guard !addresses.isEmpty, self.peers[server.id] == nil else { continue }
+            let endpoint = RegistrarAddress(
+                scheme: .sctp, addresses: addresses, port: server.transport.port,
+                encapsulationPort: server.encapsulationPort)
+            self.book.learn(endpoint, now: now)
+        }
+        self.contactPeers(now: now)
+        self.searchCandidatesChanged(now: now)
+    }
+
+    /// An association that led to ourselves: its endpoint is ours, and not tried again.
+    func isOurselves(_ link: LinkID, now: ContinuousClock.Instant) {
+        guard let number = self.book.number(of: link) else { return }
+        self.ownNumbers.insert(number)
+        self.searchFailed(number, now: now)
+    }
+
+    func forgetPeer(_ id: RegistrarID) {
+        self.peers[id] = nil
+        self.schedule(.peer(id), at: nil)
+        for link in self.connections.keys where self.connections[link]?.peer == id {
+            self.connections[link]?.peer = nil
+        }
+    }
+
+    // MARK: Life
+
+    func peerTimersFired(_ id: RegistrarID, now: ContinuousClock.Instant) {
+        guard let peer = self.peers[id] else { return }
+        let inGrace = self.stallGuard.inGrace(now: now)
+        let patience = self.stallGuard.patience
+        self.take(
+            peer.assumeIsolated { $0.timersFired(now: now, inGrace: inGrace, patience: patience) }, about: id, now: now)
+    }
+
+    func take(_ action: PeerLiveness.Action?, about id: RegistrarID, now: ContinuousClock.Instant) {
+        switch action {
+        case nil: break
+        case .probe: self.probe(id, now: now)
+        case .declareDead:
+            self.logger.notice("peer registrar is dead", metadata: ["peer": "\(id)"])
+            self.counts.count(.peersDied)
+            self.peerDied(id, now: now)
+        }
+        if let peer = self.peers[id] { self.schedule(.peer(id), at: peer.assumeIsolated { $0.nextDeadline }) }
+    }
+
+    /// Asks a peer whether it lives, over a new association if it has none.
+    func probe(_ id: RegistrarID, now: ContinuousClock.Instant) {
+        guard let peer = self.peers[id] else { return }
+        if peer.assumeIsolated({ $0.link != nil }) {
+            self.sendPresence(to: id, replyRequired: true)
+        } else if let information = peer.assumeIsolated({ $0.information }) {
+            let number = self.book.learn(
+                RegistrarAddress(
+                    scheme: .sctp, addresses: information.transport.addresses, port: information.transport.port,
+                    encapsulationPort: information.encapsulationPort, dialect: peer.assumeIsolated { $0.dialect }),
+                now: now)
+            self.book.hurry(number, now: now)
+            self.contact(number, now: now)
+            self.scheduleBook()
+        }
+    }
+
+    /// All peers that take part.
+    var activePeers: Set<RegistrarID> {
+        Set(self.peers.filter { $0.value.assumeIsolated { $0.isActive } }.keys)
+    }
+
+    // MARK: Presence
+
+    /// Tells everybody that we live, and the checksum over our elements (§3.4.2).
+    func heartbeat() {
+        self.announcePresence()
+        self.discoverPeers()
+    }
+
+    func announcePresence() {
+        for id in self.peers.keys.sorted() { self.sendPresence(to: id) }
+    }
+
+    func sendPresence(to id: RegistrarID, replyRequired: Bool = false) {
+        guard let peer = self.peers[id], let link = peer.assumeIsolated({ $0.link }) else { return }
+        let bytes = self.presence(over: link, to: replyRequired ? id : .undetermined, replyRequired: replyRequired)
+        if !bytes.isEmpty, peer.assumeIsolated({ $0.send(bytes) }) { self.counts.count(.presencesSent) }
+    }
+
+    /// The addresses in it are those at which the far end can reach us.
+    func presence(over link: LinkID, to receiver: RegistrarID = .undetermined, replyRequired: Bool) -> [UInt8] {
+        guard let connection = self.connections[link] else { return [] }
+        let local = connection.port.local
+        let addresses = connection.port.localAddresses(of: link)
+        guard !addresses.isEmpty else { return [] }
+        let information = ServerInformation(
+            id: self.id, transport: SCTPTransport(port: local.port, addresses: addresses),
+            encapsulationPort: local.encapsulationPort)
+        return self.presence(information, to: receiver, replyRequired: replyRequired, connection.dialect)
+    }
+
+    func presence(
+        _ information: ServerInformation, to receiver: RegistrarID, replyRequired: Bool, _ dialect: Dialect
+    ) -> [UInt8] {
+        let checksum =
+            dialect == .rsplib
+            ? self.handlespace.rsplibChecksum(of: self.id) : self.handlespace.checksum(of: self.id)
+        let message = ENRPMessage(
+            sender: self.id, receiver: receiver,
+            body: .presence(replyRequired: replyRequired, checksum: checksum, information: information))
+        return (try? message.encoded(for: dialect == .rsplib ? .rsplibENRP : .enrp)) ?? []
+    }
+
+    /// What a manager wants to see of the peers.
+    public var peerList: [RegistrarPeer] {
+        let now = self.host.clock.now
+        return self.peers.keys.sorted().compactMap { id in
+            guard let peer = self.peers[id] else { return nil }
+            let (information, isProvisional, isActive, isConnected, lastHeard) = peer.assumeIsolated {
+                ($0.information, $0.isProvisional, $0.isActive, $0.link != nil, $0.liveness.lastHeard)
+            }
+            return RegistrarPeer(
+                id: id,
+                endpoint: information.map {
+                    Endpoint(
+                        scheme: .sctp, hosts: $0.transport.addresses.map(\.description), port: $0.transport.port,
+                        encapsulationPort: $0.encapsulationPort)
+                }, status: isProvisional ? .provisional : isActive ? .active : .notActive, isConnected: isConnected,
+                silence: now - lastHeard, elements: self.handlespace.count(ownedBy: id),
+                checksum: self.handlespace.checksum(of: id))
+        }
+    }
+
+    // MARK: Sending
+
+    /// To one association, whoever is behind it.
+    func send(_ bytes: [UInt8], over link: LinkID) {
+        guard !bytes.isEmpty, let connection = self.connections[link] else { return }
+        try? connection.port.send(
+            OutboundMessage(bytes: bytes, payloadProtocol: ENRPMessage.payloadProtocol), on: link)
+    }
+
+    func send(_ body: ENRPMessage.Body, to receiver: RegistrarID, over link: LinkID) {
+        let message = ENRPMessage(sender: self.id, receiver: receiver, body: body)
+        let audience: Audience = self.connections[link]?.dialect == .rsplib ? .rsplibENRP : .enrp
+        self.send((try? message.encoded(for: audience)) ?? [], over: link)
+    }
+
+    func send(_ body: ENRPMessage.Body, to id: RegistrarID) {
+        guard let peer = self.peers[id] else { return }
+        let message = ENRPMessage(sender: self.id, receiver: id, body: body)
+        let audience = peer.assumeIsolated { $0.audience }
+        guard let bytes = try? message.encoded(for: audience) else { return }
+        _ = peer.assumeIsolated { $0.send(bytes) }
+    }
+
+    /// One copy to every peer with a known endpoint, encoded once for each dialect (§1.1: an announcement).
+    func announce(_ body: (Dialect) -> ENRPMessage.Body) {
+        guard !self.peers.isEmpty else { return }
+        var encoded: [Dialect: [UInt8]] = [:]
+        for id in self.peers.keys.sorted() {
+            guard let peer = self.peers[id] else { continue }
+            let (dialect, audience, isWanted) = peer.assumeIsolated {
+                ($0.dialect, $0.audience, $0.link != nil && !$0.isProvisional)
+            }
+            guard isWanted else { continue }
+            if encoded[dialect] == nil {
+                let message = ENRPMessage(sender: self.id, receiver: .undetermined, body: body(dialect))
+                encoded[dialect] = (try? message.encoded(for: audience)) ?? []
+            }
+            guard let bytes = encoded[dialect], !bytes.isEmpty else { continue }
+            if !peer.assumeIsolated({ $0.send(bytes) }) { self.counts.count(.peerUpdatesDropped) }
+        }
+    }
+}
