@@ -75,7 +75,6 @@ extension Registrar {
     private func linkDown(_ link: LinkID, _ reason: LinkDownReason, now: ContinuousClock.Instant) {
         var affected = self.endOpening(link)
         if let state = self.links.removeValue(forKey: link) {
-            for key in state.strays { self.strays[key] = nil }
             for handle in state.subscriptions { self.unsubscribe(link, from: handle) }
             affected += state.elements.sorted { ($0.pool, $0.id) < ($1.pool, $1.id) }
         }

@@ -132,7 +132,7 @@ extension Registrar {
             try RegistrationResponse(pool: key.pool, id: key.id, isRejected: false, causes: warnings).encoded()
         }
         self.schedule(.replica(key), at: nil)
-        self.forgetStray(key)
+        self.givenUp[key] = nil
         self.announce(member, in: key.pool)
         if isChange { self.poolChanged(key.pool, .changed(key.id), now: now) }
         self.holderLives(key)

@@ -254,28 +254,31 @@ extension Registrar {
     // registrar knows that by the association over which this happened: while it stands, the registrar holds its claim.
     // Where a peer's table claims an element that we claim too, the one with the larger ID settles it: it asks the element
     // with H = 1 over that association and announces it, or, without one, leaves it to the other. So never both give it up.
+    // rsplib believes every table of ours, so towards it we settle always, and never leave the element to it.
 
     /// A peer's table names an element as its own that we take for ours.
     func settle(_ key: ElementKey, with peer: PeerLink, now: ContinuousClock.Instant) {
-        guard self.id > peer.id || peer.assumeIsolated({ $0.dialect == .rsplib }), let element = self.elements[key]
-        else { return }
-        self.counts.count(.homesDisputed)
+        guard let element = self.elements[key] else { return }
         let challenger = peer.id
-        self.take(element.assumeIsolated { $0.claimHome(against: challenger, now: now) }, of: key, now: now)
+        if peer.assumeIsolated({ $0.dialect == .rsplib }) {
+            self.counts.count(.homesDisputed)
+            self.take(element.assumeIsolated { $0.insistOnHome(now: now) }, of: key, now: now)
+        } else if self.id > challenger {
+            self.counts.count(.homesDisputed)
+            self.take(element.assumeIsolated { $0.claimHome(against: challenger, now: now) }, of: key, now: now)
+        }
     }
 
-    /// It has registered elsewhere (ENRP-164).
+    /// It has registered elsewhere (ENRP-164), as somebody says who is its home from now on.
+    ///
+    /// Should that one know nothing of it, because two registrars have given it up to each other, it is not lost: see
+    /// ``reclaim(_:now:)``.
     func giveUp(_ key: ElementKey) {
         guard let element = self.elements.removeValue(forKey: key) else { return }
-        let (link, opening, isLinked) = element.assumeIsolated { ($0.link, $0.opening, $0.isLinkedAsHome) }
+        let (link, opening) = element.assumeIsolated { ($0.link, $0.opening) }
         self.stopOpening(opening, for: key)
-        if let link {
-            self.links[link]?.elements.remove(key)
-            if isLinked, self.links[link] != nil {
-                self.strays[key] = link
-                self.links[link]?.strays.insert(key)
-            }
-        }
+        if let link { self.links[link]?.elements.remove(key) }
+        self.givenUp.updateValue(link, forKey: key)
         self.schedule(.element(key), at: nil)
         self.holderLives(key)
     }
@@ -283,7 +286,6 @@ extension Registrar {
     /// Another registrar's claim is better than ours.
     func yield(_ key: ElementKey, to winner: RegistrarID, now: ContinuousClock.Instant) {
         self.giveUp(key)
-        self.forgetStray(key)
         self.handlespace.changeHome(of: key, to: winner)
         if let life = self.handlespace.member(key)?.life.duration {
             self.schedule(.replica(key), at: now + life + self.configuration.enrpTimers.expiryGrace)
@@ -291,28 +293,16 @@ extension Registrar {
         self.poolChanged(key.pool, .changed(key.id), now: now)
     }
 
-    /// Takes an element back that is still linked to us.
-    func reclaim(_ key: ElementKey, over link: LinkID, now: ContinuousClock.Instant) {
-        guard let state = self.links[link] else { return }
-        self.forgetStray(key)
-        self.handlespace.changeHome(of: key, to: self.id)
-        self.schedule(.replica(key), at: nil)
-        let element = self.makeElement(key, state)
-        self.elements[key] = element
-        self.links[link]?.elements.insert(key)
+    /// Takes an element back that nobody is home of: over the link that it has to us, or a new one, it is asked.
+    func reclaim(_ key: ElementKey, now: ContinuousClock.Instant) {
+        let link = (self.givenUp.removeValue(forKey: key) ?? nil).flatMap { self.links[$0] }
         self.counts.count(.elementsReclaimed)
-        self.poolChanged(key.pool, .changed(key.id), now: now)
-        let life = self.handlespace.member(key)?.life.duration
-        self.take(
-            element.assumeIsolated { element in
-                element.registered(over: state.link, port: state.port, life: life, now: now)
-                return element.claimHome(against: nil, now: now)
-            }, of: key, now: now)
-    }
-
-    func forgetStray(_ key: ElementKey) {
-        guard let link = self.strays.removeValue(forKey: key) else { return }
-        self.links[link]?.strays.remove(key)
+        guard self.inherit(key, now: now), let element = self.elements[key] else { return }
+        if let link {
+            self.links[link.link.id]?.elements.insert(key)
+            element.assumeIsolated { $0.useLink(link.link, port: link.port) }
+        }
+        self.take(element.assumeIsolated { $0.insistOnHome(now: now) }, of: key, now: now)
     }
 
     /// We were home of it before we started anew (same ID): it is asked whether it still is there.

@@ -43,8 +43,9 @@ public actor Registrar: Service {
     /// Newcomers that wait until the holder of their identifier has answered, or has not.
     var challenges: [ElementKey: Challenge] = [:]
     var subscriptionCount = 0
-    /// Elements that were ours and whose link stands still, though another registrar said that it is their home.
-    var strays: [ElementKey: LinkID] = [:]
+    /// Elements that were ours until another registrar was said to be their home, as long as that one has not confirmed it
+    /// since, and the link that we had to each. They are all in the handlespace.
+    var givenUp: [ElementKey: LinkID?] = [:]
 
     // Other registrars.
     var peers: [RegistrarID: PeerLink] = [:]
@@ -89,8 +90,6 @@ public actor Registrar: Service {
         /// Elements that registered over it, or are asked over it.
         var elements: Set<ElementKey> = []
         var subscriptions: Set<PoolHandle> = []
-        /// See ``Registrar/strays``.
-        var strays: Set<ElementKey> = []
     }
 
     /// What the deadline queue keeps deadlines of.
