@@ -21,6 +21,10 @@ extension Registrar {
     }
 
     private func linkUp(_ link: Link, _ port: any Port, now: ContinuousClock.Instant) {
+        guard self.isServing else {
+            port.abort(link.id)
+            return
+        }
         self.links[link.id] = LinkState(link: link, port: port)
         for key in self.endOpening(link.id) { self.lead(link, to: key, now: now) }
     }
