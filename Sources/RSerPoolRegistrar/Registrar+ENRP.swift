@@ -294,7 +294,8 @@ extension Registrar {
         self.schedule(.replica(key), at: expires)
     }
 
-    /// A copy's life is over, and its home has not said anything (AMB-16).
+    /// A copy's life is over, and its home has not said anything (AMB-16). One that we have inherited gets a fresh life when
+    /// it is asked, which is going to happen.
     func replicaExpired(_ key: ElementKey, now: ContinuousClock.Instant) {
         guard let member = self.handlespace.member(key), member.home != self.id else { return }
         if self.stallGuard.inGrace(now: now) {
