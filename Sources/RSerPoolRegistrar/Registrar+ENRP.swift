@@ -30,11 +30,7 @@ extension Registrar {
             return
         }
         guard sender != self.id else {
-            self.counts.count(.identifierClashes)
-            self.logOncePerMinute(
-                .identifierClashes,
-                "a message with our own ID came from \(connection.link.remote.addresses): it is not obeyed")
-            self.isOurselves(link, now: now)
+            self.heardOwnID(over: connection, now: now)
             return
         }
         // An old incarnation's mail, or somebody else's (ENRP-032).
