@@ -107,7 +107,9 @@ extension Scope {
                 guard let belief = slot.inspect({ $0.homeBelief }) else { continue }
                 if belief.isRegistered { slot.lastRegistered = self.world.now }
                 // A renewal may be on its way at any time.
-                let isRegistered = self.world.now - slot.lastRegistered <= self.times.slice * 2
+                let isRegistered =
+                    self.world.now - slot.lastRegistered
+                    <= self.times.enrp.peerHeartbeatCycle + self.times.slice * 4
                 guard isRegistered, belief.addresses == home.addresses, belief.id == nil || belief.id == home.id else {
                     return ScopeFailure(
                         "members",

@@ -223,9 +223,8 @@ package final class Scope {
         configuration.timers = self.times.asap
         configuration.fastFailureDetection = self.times.fastFailureDetection
         let handles = self.settings.pools.map(\.handle)
-        // A TCP connection on which nothing is sent never notices that its far end is gone.
         slot.start(
-            in: self.world, configuration, watching: slot.overTCP ? [] : handles, resolving: handles,
+            in: self.world, configuration, watching: handles, resolving: handles,
             pause: self.times.asap.staleCacheValue / 2)
     }
 
