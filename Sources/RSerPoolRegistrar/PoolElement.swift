@@ -110,15 +110,31 @@ actor PoolElement {
         self.watch.inherited(life: life, now: now)
     }
 
+    /// A link that leads to it is there already.
+    func useLink(_ link: Link, port: any Port) {
+        self.link = link.id
+        self.port = port
+        self.remote = link.remote
+    }
+
     /// Asks it to take us for its home.
     func rehome(now: ContinuousClock.Instant) -> Verdict {
         guard self.wantsToBeHome, !self.watch.isBeingChecked else { return .nothing }
         return self.carryOut(self.watch.asked(now: now))
     }
 
-    /// Asks it to confirm that we are its home; nil: nobody says otherwise.
-    func claimHome(against challenger: RegistrarID?, now: ContinuousClock.Instant) -> Verdict {
-        guard self.isLinkedAsHome else { return challenger.map { .yield(to: $0) } ?? .nothing }
+    /// Asks it to confirm that we are its home, over the association that says so; without one we leave it to `challenger`.
+    func claimHome(against challenger: RegistrarID, now: ContinuousClock.Instant) -> Verdict {
+        guard self.isLinkedAsHome else { return .yield(to: challenger) }
+        return self.claim(against: challenger, now: now)
+    }
+
+    /// The same where nobody else would take it: over a new association if need be.
+    func insistOnHome(now: ContinuousClock.Instant) -> Verdict {
+        self.claim(against: nil, now: now)
+    }
+
+    private func claim(against challenger: RegistrarID?, now: ContinuousClock.Instant) -> Verdict {
         if self.isClaiming, self.watch.isBeingChecked { return .nothing }
         self.wantsToBeHome = true
         self.isClaiming = true

@@ -165,6 +165,7 @@ extension Registrar {
             switch action {
             case .mark:
                 self.counts.count(.resynchronizations)
+                self.logger.debug("checksums differ: the peer's elements are fetched", metadata: ["peer": "\(peer.id)"])
                 self.handlespace.mark(ownedBy: peer.id)
             case .request: self.send(.handleTableRequest(ownChildrenOnly: true), to: peer.id)
             case .purge: self.purge(peer.id, now: now)
@@ -175,12 +176,12 @@ extension Registrar {
 
     /// Removes what a peer did not list, silently (§3.6.3 step 5).
     ///
-    /// An element that is linked to us as its home was given up by a mistake, an update that came late for example: it is
-    /// asked, and taken back.
+    /// An element that was ours and that we gave up to this peer has no home now, by a mistake: an update that came late,
+    /// for example, or each of us left it to the other. It is asked, and taken back.
     private func purge(_ owner: RegistrarID, now: ContinuousClock.Instant) {
         for key in self.handlespace.marked(ownedBy: owner) {
-            if let link = self.strays[key], self.links[link] != nil {
-                self.reclaim(key, over: link, now: now)
+            if self.givenUp[key] != nil {
+                self.reclaim(key, now: now)
             } else {
                 self.counts.count(.replicasPurged)
                 self.removeReplica(key, now: now)
@@ -191,6 +192,7 @@ extension Registrar {
     /// Removes a copy of somebody else's element; nobody is told of it.
     func removeReplica(_ key: ElementKey, now: ContinuousClock.Instant) {
         guard self.handlespace.remove(key) != nil else { return }
+        self.givenUp[key] = nil
         self.schedule(.replica(key), at: nil)
         self.poolChanged(key.pool, .gone(key.id), now: now)
     }
@@ -255,6 +257,8 @@ extension Registrar {
             self.refuse(key, "its home is neither the peer nor known")
             return
         }
+        // Its home says so: it has one.
+        if self.handlespace.member(key)?.home == member.home { self.givenUp[key] = nil }
         if self.handlespace.member(key)?.home == self.id {
             switch source {
             case .update: self.giveUp(key)
@@ -290,7 +294,8 @@ extension Registrar {
         self.schedule(.replica(key), at: expires)
     }
 
-    /// A copy's life is over, and its home has not said anything (AMB-16).
+    /// A copy's life is over, and its home has not said anything (AMB-16). One that we have inherited gets a fresh life when
+    /// it is asked, which is going to happen.
     ///
     /// While its home lives, audits tell whether the home still has it: a renewal that went by us changes no checksum, and
     /// is no reason to lose the element until the next audit.

@@ -21,6 +21,10 @@ extension Registrar {
     }
 
     private func linkUp(_ link: Link, _ port: any Port, now: ContinuousClock.Instant) {
+        guard self.isServing else {
+            port.abort(link.id)
+            return
+        }
         self.links[link.id] = LinkState(link: link, port: port)
         for key in self.endOpening(link.id) { self.lead(link, to: key, now: now) }
     }
@@ -75,7 +79,6 @@ extension Registrar {
     private func linkDown(_ link: LinkID, _ reason: LinkDownReason, now: ContinuousClock.Instant) {
         var affected = self.endOpening(link)
         if let state = self.links.removeValue(forKey: link) {
-            for key in state.strays { self.strays[key] = nil }
             for handle in state.subscriptions { self.unsubscribe(link, from: handle) }
             affected += state.elements.sorted { ($0.pool, $0.id) < ($1.pool, $1.id) }
         }
@@ -132,6 +135,8 @@ extension Registrar {
     /// - Parameter tellIt: whether it gets an unasked DEREGISTRATION_RESPONSE (ASAP-082), with these causes.
     func remove(_ key: ElementKey, tellIt: Bool, causes: [ErrorCause] = [], now: ContinuousClock.Instant) {
         guard let member = self.handlespace.remove(key) else { return }
+        self.givenUp[key] = nil
+        self.schedule(.replica(key), at: nil)
         self.announceRemoval(of: member, in: key.pool)
         if let element = self.elements.removeValue(forKey: key) {
             let (link, opening) = element.assumeIsolated { ($0.link, $0.opening) }

@@ -132,7 +132,7 @@ extension Registrar {
             try RegistrationResponse(pool: key.pool, id: key.id, isRejected: false, causes: warnings).encoded()
         }
         self.schedule(.replica(key), at: nil)
-        self.forgetStray(key)
+        self.givenUp[key] = nil
         self.announce(member, in: key.pool)
         if isChange { self.poolChanged(key.pool, .changed(key.id), now: now) }
         self.holderLives(key)
@@ -294,6 +294,7 @@ extension Registrar {
     private func reported(_ report: EndpointUnreachable, by link: LinkState, now: ContinuousClock.Instant) {
         let key = ElementKey(pool: report.pool, id: report.id)
         self.counts.count(.unreachableReports)
+        // Somebody else's element is its home's to check: a report here changes nothing (ENRP-081).
         guard let element = self.elements[key] else { return }
         let reporter = link.link.id
         self.take(element.assumeIsolated { $0.reported(by: reporter, now: now) }, of: key, now: now)

@@ -37,9 +37,9 @@ extension Registrar {
     private func carryOut(_ procedure: Procedure) async {
         switch procedure {
         case .takeOver(let target): await self.takeOver(target)
-        case .rehome(let keys): await self.visit(keys) { $0.rehome(now: $1) }
+        case .rehome(let keys): await self.spreadOut(keys) { $0.rehome($1, now: $2) }
         case .claim(let keys, let challenger):
-            await self.visit(keys) { $0.claimHome(against: challenger, now: $1) }
+            await self.spreadOut(keys) { $0.claim($1, against: challenger, now: $2) }
         }
     }
 
@@ -48,15 +48,16 @@ extension Registrar {
             self.takeovers[target]?.isWon === isWon
         else { return }
         let inherited = self.completeTakeover(of: target)
-        await self.visit(inherited) { $0.rehome(now: $1) }
+        await self.spreadOut(inherited) { $0.rehome($1, now: $2) }
         self.logger.info(
             "elements of the dead registrar have been asked",
             metadata: ["peer": "\(target)", "elements": "\(inherited.count)"])
     }
 
-    /// Asks many elements, spread out over time as `keepAlivesPerSecond` says, however many procedures run (AMB-26).
-    private func visit(
-        _ keys: [ElementKey], _ ask: @Sendable (isolated PoolElement, ContinuousClock.Instant) -> PoolElement.Verdict
+    /// Does something for many elements, spread out over time as `keepAlivesPerSecond` says, however many procedures run
+    /// (AMB-26).
+    private func spreadOut(
+        _ keys: [ElementKey], _ body: @Sendable (isolated Registrar, ElementKey, ContinuousClock.Instant) -> Void
     ) async {
         let rate = self.configuration.enrpTimers.keepAlivesPerSecond
         let batch = max(1, rate / 100)
@@ -66,19 +67,30 @@ extension Registrar {
             let slot = max(self.host.clock.now, self.nextVisit)
             self.nextVisit = slot + pause
             guard (try? await self.host.clock.sleep(until: slot)) != nil else { return }
-            self.visit(rest.prefix(batch), now: self.host.clock.now, ask)
+            let now = self.host.clock.now
+            for key in rest.prefix(batch) { body(self, key, now) }
             rest = rest.dropFirst(batch)
         }
     }
 
-    private func visit(
-        _ keys: ArraySlice<ElementKey>, now: ContinuousClock.Instant,
-        _ ask: @Sendable (isolated PoolElement, ContinuousClock.Instant) -> PoolElement.Verdict
-    ) {
-        for key in keys {
-            guard let element = self.elements[key] else { continue }
-            self.take(element.assumeIsolated { ask($0, now) }, of: key, now: now)
+    /// Asks an element that we have inherited whether it takes us for its home.
+    private func rehome(_ key: ElementKey, now: ContinuousClock.Instant) {
+        guard let member = self.handlespace.member(key), member.home == self.id else { return }
+        // It may have registered meanwhile.
+        guard let element = self.elements[key] ?? self.makeElement(key, inheriting: member) else {
+            self.remove(key, tellIt: false, now: now)
+            return
         }
+        if self.elements[key] == nil {
+            self.elements[key] = element
+            self.schedule(.replica(key), at: nil)
+        }
+        self.take(element.assumeIsolated { $0.rehome(now: now) }, of: key, now: now)
+    }
+
+    private func claim(_ key: ElementKey, against challenger: RegistrarID, now: ContinuousClock.Instant) {
+        guard let element = self.elements[key] else { return }
+        self.take(element.assumeIsolated { $0.claimHome(against: challenger, now: now) }, of: key, now: now)
     }
 
     // MARK: The contest (§3.5.1)
@@ -195,25 +207,17 @@ extension Registrar {
         self.logger.notice(
             "taken over the elements of a dead registrar",
             metadata: ["peer": "\(target)", "elements": "\(keys.count)"])
-        var inherited: [ElementKey] = []
-        for key in keys where self.inherit(key, now: now) { inherited.append(key) }
-        return inherited
+        // All at once, as the checksum of the peers' copies changes with our word; what it takes to watch over each comes
+        // when its turn is to be asked.
+        for key in keys { self.inherit(key, now: now) }
+        return keys
     }
 
-    /// Makes us home of an element that did not register with us.
-    /// - Returns: false where there is no way to ask it: then it is gone.
-    private func inherit(_ key: ElementKey, now: ContinuousClock.Instant) -> Bool {
+    /// Makes us home of an element that did not register with us; it has to be asked.
+    private func inherit(_ key: ElementKey, now: ContinuousClock.Instant) {
         self.handlespace.changeHome(of: key, to: self.id)
-        self.schedule(.replica(key), at: nil)
-        guard let member = self.handlespace.member(key), let element = self.makeElement(key, inheriting: member) else {
-            self.remove(key, tellIt: false, now: now)
-            return false
-        }
-        self.elements[key] = element
         self.counts.count(.elementsInherited)
         self.poolChanged(key.pool, .changed(key.id), now: now)
-        self.schedule(.element(key), at: element.assumeIsolated { $0.nextDeadline })
-        return true
     }
 
     func receivedTakeover(of target: RegistrarID, from winner: RegistrarID, now: ContinuousClock.Instant) {
@@ -254,28 +258,31 @@ extension Registrar {
     // registrar knows that by the association over which this happened: while it stands, the registrar holds its claim.
     // Where a peer's table claims an element that we claim too, the one with the larger ID settles it: it asks the element
     // with H = 1 over that association and announces it, or, without one, leaves it to the other. So never both give it up.
+    // rsplib believes every table of ours, so towards it we settle always, and never leave the element to it.
 
     /// A peer's table names an element as its own that we take for ours.
     func settle(_ key: ElementKey, with peer: PeerLink, now: ContinuousClock.Instant) {
-        guard self.id > peer.id || peer.assumeIsolated({ $0.dialect == .rsplib }), let element = self.elements[key]
-        else { return }
-        self.counts.count(.homesDisputed)
+        guard let element = self.elements[key] else { return }
         let challenger = peer.id
-        self.take(element.assumeIsolated { $0.claimHome(against: challenger, now: now) }, of: key, now: now)
+        if peer.assumeIsolated({ $0.dialect == .rsplib }) {
+            self.counts.count(.homesDisputed)
+            self.take(element.assumeIsolated { $0.insistOnHome(now: now) }, of: key, now: now)
+        } else if self.id > challenger {
+            self.counts.count(.homesDisputed)
+            self.take(element.assumeIsolated { $0.claimHome(against: challenger, now: now) }, of: key, now: now)
+        }
     }
 
-    /// It has registered elsewhere (ENRP-164).
+    /// It has registered elsewhere (ENRP-164), as somebody says who is its home from now on.
+    ///
+    /// Should that one know nothing of it, because two registrars have given it up to each other, it is not lost: see
+    /// ``reclaim(_:now:)``.
     func giveUp(_ key: ElementKey) {
         guard let element = self.elements.removeValue(forKey: key) else { return }
-        let (link, opening, isLinked) = element.assumeIsolated { ($0.link, $0.opening, $0.isLinkedAsHome) }
+        let (link, opening) = element.assumeIsolated { ($0.link, $0.opening) }
         self.stopOpening(opening, for: key)
-        if let link {
-            self.links[link]?.elements.remove(key)
-            if isLinked, self.links[link] != nil {
-                self.strays[key] = link
-                self.links[link]?.strays.insert(key)
-            }
-        }
+        if let link { self.links[link]?.elements.remove(key) }
+        self.givenUp.updateValue(link, forKey: key)
         self.schedule(.element(key), at: nil)
         self.holderLives(key)
     }
@@ -283,7 +290,6 @@ extension Registrar {
     /// Another registrar's claim is better than ours.
     func yield(_ key: ElementKey, to winner: RegistrarID, now: ContinuousClock.Instant) {
         self.giveUp(key)
-        self.forgetStray(key)
         self.handlespace.changeHome(of: key, to: winner)
         if let life = self.handlespace.member(key)?.life.duration {
             self.schedule(.replica(key), at: now + life + self.configuration.enrpTimers.expiryGrace)
@@ -291,28 +297,22 @@ extension Registrar {
         self.poolChanged(key.pool, .changed(key.id), now: now)
     }
 
-    /// Takes an element back that is still linked to us.
-    func reclaim(_ key: ElementKey, over link: LinkID, now: ContinuousClock.Instant) {
-        guard let state = self.links[link] else { return }
-        self.forgetStray(key)
-        self.handlespace.changeHome(of: key, to: self.id)
-        self.schedule(.replica(key), at: nil)
-        let element = self.makeElement(key, state)
-        self.elements[key] = element
-        self.links[link]?.elements.insert(key)
+    /// Takes an element back that nobody is home of: over the link that it has to us, or a new one, it is asked.
+    func reclaim(_ key: ElementKey, now: ContinuousClock.Instant) {
+        let link = (self.givenUp.removeValue(forKey: key) ?? nil).flatMap { self.links[$0] }
         self.counts.count(.elementsReclaimed)
-        self.poolChanged(key.pool, .changed(key.id), now: now)
-        let life = self.handlespace.member(key)?.life.duration
-        self.take(
-            element.assumeIsolated { element in
-                element.registered(over: state.link, port: state.port, life: life, now: now)
-                return element.claimHome(against: nil, now: now)
-            }, of: key, now: now)
-    }
-
-    func forgetStray(_ key: ElementKey) {
-        guard let link = self.strays.removeValue(forKey: key) else { return }
-        self.links[link]?.strays.remove(key)
+        self.inherit(key, now: now)
+        self.schedule(.replica(key), at: nil)
+        guard let member = self.handlespace.member(key), let element = self.makeElement(key, inheriting: member) else {
+            self.remove(key, tellIt: false, now: now)
+            return
+        }
+        self.elements[key] = element
+        if let link {
+            self.links[link.link.id]?.elements.insert(key)
+            element.assumeIsolated { $0.useLink(link.link, port: link.port) }
+        }
+        self.take(element.assumeIsolated { $0.insistOnHome(now: now) }, of: key, now: now)
     }
 
     /// We were home of it before we started anew (same ID): it is asked whether it still is there.
@@ -320,12 +320,12 @@ extension Registrar {
         let key = ElementKey(pool: pool, id: member.id)
         guard self.elements[key] == nil else { return }
         self.replicate(member, in: pool, now: now)
-        if self.handlespace.member(key)?.home == self.id, self.inherit(key, now: now) { self.adopted.append(key) }
+        if self.handlespace.member(key)?.home == self.id { self.adopted.append(key) }
     }
 
     /// A member of a pool that has to take another shape.
     func expel(_ key: ElementKey, now: ContinuousClock.Instant) {
-        if self.elements[key] != nil {
+        if self.handlespace.member(key)?.home == self.id {
             self.counts.count(.elementsRemoved)
             self.remove(key, tellIt: true, causes: [ErrorCause(.inconsistentPolicy)], now: now)
         } else {

@@ -43,8 +43,9 @@ public actor Registrar: Service {
     /// Newcomers that wait until the holder of their identifier has answered, or has not.
     var challenges: [ElementKey: Challenge] = [:]
     var subscriptionCount = 0
-    /// Elements that were ours and whose link stands still, though another registrar said that it is their home.
-    var strays: [ElementKey: LinkID] = [:]
+    /// Elements that were ours until another registrar was said to be their home, as long as that one has not confirmed it
+    /// since, and the link that we had to each. They are all in the handlespace.
+    var givenUp: [ElementKey: LinkID?] = [:]
 
     // Other registrars.
     var peers: [RegistrarID: PeerLink] = [:]
@@ -79,6 +80,8 @@ public actor Registrar: Service {
     private var ports: [any Port] = []
     private var announcer: (any DatagramPort)?
     private(set) var isClosing = false
+    /// Start-up is over: whoever comes is let in (RFC 5353 §3.2.3).
+    private(set) var isServing = false
     private let whenReady = OneShot<[BoundEndpoint]>()
     private nonisolated let stopping = OneShot<Void>()
 
@@ -89,8 +92,6 @@ public actor Registrar: Service {
         /// Elements that registered over it, or are asked over it.
         var elements: Set<ElementKey> = []
         var subscriptions: Set<PoolHandle> = []
-        /// See ``Registrar/strays``.
-        var strays: Set<ElementKey> = []
     }
 
     /// What the deadline queue keeps deadlines of.
@@ -196,8 +197,11 @@ public actor Registrar: Service {
     /// Serves until it is stopped, once it has met its peers.
     private func serve() async throws {
         try self.check()
-        try await self.startUp()
+        // At once, so that a port in use is told at once; who comes before we serve is turned away.
         try await self.openEndpoints()
+        try await self.startUp()
+        self.isServing = true
+        try await self.openAnnouncer()
         self.whenReady.resolve(.success(self.boundEndpoints))
         self.logger.info("registrar serves", metadata: ["endpoints": "\(self.boundEndpoints.map { "\($0.endpoint)" })"])
         try await self.stopping.value()
@@ -267,15 +271,17 @@ public actor Registrar: Service {
                     endpoint, defaultPort: ASAPMessage.port, maxLinks: self.configuration.limits.maxLinks,
                     sendBuffer: self.configuration.limits.sendBuffer))
         }
-        if let group = self.configuration.announceGroup {
-            do {
-                self.announcer = try await self.host.transport.open(
-                    DatagramOptions(group: group, joins: true), receiver: self)
-            } catch {
-                throw RegistrarError(.endpointUnusable, "cannot announce to \(group): \(error.message)")
-            }
-            self.schedule(.announcement, at: self.host.clock.now)
+    }
+
+    private func openAnnouncer() async throws {
+        guard let group = self.configuration.announceGroup else { return }
+        do {
+            self.announcer = try await self.host.transport.open(
+                DatagramOptions(group: group, joins: true), receiver: self)
+        } catch {
+            throw RegistrarError(.endpointUnusable, "cannot announce to \(group): \(error.message)")
         }
+        self.schedule(.announcement, at: self.host.clock.now)
     }
 
     func open(_ endpoint: Endpoint, defaultPort: UInt16, maxLinks: Int, sendBuffer: Int) async throws -> any Port {

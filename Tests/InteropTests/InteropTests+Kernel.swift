@@ -47,7 +47,7 @@ extension InteropTests {
     func everyAddress() async throws {
         let registrar = try RunningProgram(["--preset", "lan"], program: "rserpool-registrar")
         let ready = try await registrar.line { $0.hasPrefix("ready ") }
-        #expect(ready.hasSuffix(" asap=sctp:0.0.0.0:3863 asap=tcp:0.0.0.0:3863"))
+        #expect(ready.hasSuffix(" asap=sctp:0.0.0.0:3863 asap=tcp:0.0.0.0:3863 enrp=sctp:0.0.0.0:9901"))
         let options = ["--registrar", ReferencePeer.registrar, "--preset", "lan"]
         let element = try RunningProgram(["serve", "echo", "P"] + options)
         _ = try await element.line { $0.hasPrefix("ready ") }
@@ -92,7 +92,8 @@ extension InteropTests {
     func kernelPortInUse() async throws {
         let registrar = try await ReferencePeer.startOurs()
         let second = try await Program.run(
-            ["--asap", ReferencePeer.registrar, "--log-level", "error"], program: "rserpool-registrar")
+            ["--asap", ReferencePeer.registrar, "--enrp", "sctp:10.99.0.1:0", "--log-level", "error"],
+            program: "rserpool-registrar")
         #expect(second.exit == 69, "\(second)")
         #expect(second.errorLines.count == 1)
         #expect(second.errors.contains(ReferencePeer.registrar), "\(second.errors)")

@@ -38,7 +38,8 @@ extension Scope {
 
     /// Makes everything good at once, but some of the dead stay dead.
     func heal() {
-        let allReturn = self.chance(0.5)
+        // A chain with a missing link is two chains: nobody could tell one of the other.
+        let allReturn = self.settings.acquaintance == .chain || self.chance(0.5)
         for repair in self.repairs {
             switch repair.kind {
             case .registrarReturns where !allReturn && self.chance(0.5): break
