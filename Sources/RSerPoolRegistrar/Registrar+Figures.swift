@@ -9,7 +9,7 @@ package struct RegistrarFigures: Hashable, Sendable {
     package var openings: Int
     package var challenges: Int
     package var subscriptions: Int
-    package var strays: Int
+    package var givenUp: Int
     package var elements: Int
     package var pools: Int
     package var deadlines: Int
@@ -27,7 +27,7 @@ extension Registrar {
         RegistrarFigures(
             links: self.links.count, connections: self.connections.count,
             openings: self.opening.count + self.openingTo.count, challenges: self.challenges.count,
-            subscriptions: self.subscriptionCount, strays: self.strays.count, elements: self.elements.count,
+            subscriptions: self.subscriptionCount, givenUp: self.givenUp.count, elements: self.elements.count,
             pools: self.pools.count, deadlines: self.deadlines.count, bookEntries: self.book.numbers.count,
             adopted: self.adopted.count, takeovers: self.takeovers.keys.sorted(), isServing: self.search == nil,
             checksum: self.handlespace.checksum(of: self.id))
