@@ -226,7 +226,7 @@ extension Scope {
                 ("links", figures.links, elements + 2 * users + 2),
                 ("connections", figures.connections, living.count - 1),
                 ("openings", figures.openings, 0), ("challenges", figures.challenges, 0),
-                ("strays", figures.strays, elements), ("adopted", figures.adopted, 0),
+                ("elements given up", figures.givenUp, elements), ("adopted", figures.adopted, 0),
                 ("pools", figures.pools, self.settings.pools.count),
                 ("deadlines", figures.deadlines, elements + living.count + self.settings.pools.count + 4),
                 ("book entries", figures.bookEntries, self.registrars.count),

@@ -117,6 +117,8 @@ package final class Scope {
         self.populate()
         if self.settings.isCalm {
             try self.settle()
+            // While registrars look for one another they let nobody in for long.
+            for slot in self.elements { slot.homesLost.value = 0 }
             try self.stayQuiet()
             try self.beCalm()
             try self.settle()
