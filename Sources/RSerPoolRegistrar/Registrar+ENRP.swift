@@ -292,9 +292,13 @@ extension Registrar {
 
     /// A copy's life is over, and its home has not said anything (AMB-16). One that we have inherited gets a fresh life when
     /// it is asked, which is going to happen.
+    ///
+    /// While its home lives, audits tell whether the home still has it: a renewal that went by us changes no checksum, and
+    /// is no reason to lose the element until the next audit.
     func replicaExpired(_ key: ElementKey, now: ContinuousClock.Instant) {
         guard let member = self.handlespace.member(key), member.home != self.id else { return }
-        if self.stallGuard.inGrace(now: now) {
+        let isAudited = self.peers[member.home]?.assumeIsolated { $0.isActive && $0.link != nil } ?? false
+        if isAudited || self.stallGuard.inGrace(now: now) {
             self.schedule(.replica(key), at: now + self.configuration.enrpTimers.expiryGrace)
         } else {
             self.counts.count(.replicasExpired)

@@ -169,7 +169,10 @@ extension Registrar {
         // §3.4.1: who is new is asked for its endpoint; a greeting that is on its way asks already.
         if isNew, !connection.isGreeted { self.sendPresence(to: id, replyRequired: true) }
         self.connections[link]?.isGreeted = false
-        if peer.assumeIsolated({ $0.heard(now: now) }) { self.cameBack(id) }
+        if peer.assumeIsolated({ $0.heard(now: now) }) {
+            self.cameBack(id)
+            self.askForPeers(of: id)
+        }
         self.schedule(.peer(id), at: peer.assumeIsolated { $0.nextDeadline })
         return peer
     }
@@ -216,6 +219,7 @@ extension Registrar {
         guard !information.transport.addresses.isEmpty else { return }
         if peer.assumeIsolated({ [information] in $0.learned(information) }) {
             self.logger.info("peer registrar met", metadata: ["peer": "\(peer.id)"])
+            self.askForPeers(of: peer.id)
         }
         let dialect = self.connections[link]?.dialect ?? .rfc
         let number = self.book.learn(
@@ -224,6 +228,12 @@ extension Registrar {
                 encapsulationPort: information.encapsulationPort, dialect: dialect), now: now)
         if self.book[number]?.link == nil { self.book.use(link, for: number, isUp: true, now: now) }
         self.scheduleBook()
+    }
+
+    /// Asks whom it knows: registrars that started while one of us was away, for example. Without that each would have to
+    /// be told of all others.
+    private func askForPeers(of id: RegistrarID) {
+        if self.search == nil { self.send(.listRequest, to: id) }
     }
 
     /// Takes endpoints that somebody else names (ENRP-045, ENRP-048).
