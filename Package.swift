@@ -93,8 +93,15 @@ let package = Package(
         // Tests.
         .house(
             "RSerPoolTestKit",
-            ["NetworkAddress", "RSerPool", "RSerPoolRegistrar", "RSerPoolTransport", "RSerPoolWire", "SocketLoop"],
+            [
+                "NetworkAddress", "RSerPool", "RSerPoolCore", "RSerPoolRegistrar", "RSerPoolTransport", "RSerPoolWire",
+                "SocketLoop", .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+            ],
             path: "Tests/RSerPoolTestKit"),
+        .executableTarget(
+            name: "scope-simulator", dependencies: ["RSerPoolTestKit"], path: "Tests/ScopeSimulator",
+            swiftSettings: houseSettings),
         .house(
             "ProgramKit",
             [

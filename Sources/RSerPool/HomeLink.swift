@@ -60,6 +60,12 @@ struct HomeLink: Sendable {
     /// The home's endpoint.
     var homeEndpoint: String? { self.home.flatMap { self.addresses[$0] }.map { "\($0)" } }
 
+    /// Where the home is.
+    var homeAddresses: [IPAddress] {
+        guard let home else { return [] }
+        return self.addresses[home]?.addresses ?? self.incoming[home]?.addresses ?? []
+    }
+
     /// How the home bends the RFCs.
     var dialect: Dialect { self.home.flatMap { self.addresses[$0] }?.dialect ?? .rfc }
 

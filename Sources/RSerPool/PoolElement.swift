@@ -188,6 +188,11 @@ public actor PoolElement: Service {
         self.setAlarm()
     }
 
+    /// Whom it takes for its home: where that is and, once known, its ID; and whether it is registered there.
+    package var homeBelief: (addresses: [IPAddress], id: RegistrarID?, isRegistered: Bool) {
+        (self.home.homeAddresses, self.home.homeID, self.registration.isRegistered)
+    }
+
     // MARK: Life
 
     private func live() async throws {

@@ -29,7 +29,8 @@ extension PoolUser.Configuration {
             if hearsAnnouncements || schemes.contains(.tcp) {
                 let framing: MessageCutter = { try MessageFraming.frameLength($0) }
                 ports.tcp = try await host.transport.open(
-                    PortOptions(scheme: .tcp(framing: framing)), receiver: receiver)
+                    PortOptions(scheme: .tcp(framing: framing), fastFailureDetection: self.fastFailureDetection),
+                    receiver: receiver)
             }
         } catch {
             throw PoolError(.endpointUnusable, "cannot open a TCP endpoint: \(error.message)")

@@ -30,11 +30,7 @@ extension Registrar {
             return
         }
         guard sender != self.id else {
-            self.counts.count(.identifierClashes)
-            self.logOncePerMinute(
-                .identifierClashes,
-                "a message with our own ID came from \(connection.link.remote.addresses): it is not obeyed")
-            self.isOurselves(link, now: now)
+            self.heardOwnID(over: connection, now: now)
             return
         }
         // An old incarnation's mail, or somebody else's (ENRP-032).
@@ -294,10 +290,15 @@ extension Registrar {
         self.schedule(.replica(key), at: expires)
     }
 
-    /// A copy's life is over, and its home has not said anything (AMB-16).
+    /// A copy's life is over, and its home has not said anything (AMB-16). One that we have inherited gets a fresh life when
+    /// it is asked, which is going to happen.
+    ///
+    /// While its home lives, audits tell whether the home still has it: a renewal that went by us changes no checksum, and
+    /// is no reason to lose the element until the next audit.
     func replicaExpired(_ key: ElementKey, now: ContinuousClock.Instant) {
         guard let member = self.handlespace.member(key), member.home != self.id else { return }
-        if self.stallGuard.inGrace(now: now) {
+        let isAudited = self.peers[member.home]?.assumeIsolated { $0.isActive && $0.link != nil } ?? false
+        if isAudited || self.stallGuard.inGrace(now: now) {
             self.schedule(.replica(key), at: now + self.configuration.enrpTimers.expiryGrace)
         } else {
             self.counts.count(.replicasExpired)

@@ -135,6 +135,8 @@ extension Registrar {
     /// - Parameter tellIt: whether it gets an unasked DEREGISTRATION_RESPONSE (ASAP-082), with these causes.
     func remove(_ key: ElementKey, tellIt: Bool, causes: [ErrorCause] = [], now: ContinuousClock.Instant) {
         guard let member = self.handlespace.remove(key) else { return }
+        self.givenUp[key] = nil
+        self.schedule(.replica(key), at: nil)
         self.announceRemoval(of: member, in: key.pool)
         if let element = self.elements.removeValue(forKey: key) {
             let (link, opening) = element.assumeIsolated { ($0.link, $0.opening) }

@@ -294,6 +294,7 @@ extension Registrar {
     private func reported(_ report: EndpointUnreachable, by link: LinkState, now: ContinuousClock.Instant) {
         let key = ElementKey(pool: report.pool, id: report.id)
         self.counts.count(.unreachableReports)
+        // Somebody else's element is its home's to check: a report here changes nothing (ENRP-081).
         guard let element = self.elements[key] else { return }
         let reporter = link.link.id
         self.take(element.assumeIsolated { $0.reported(by: reporter, now: now) }, of: key, now: now)

@@ -15,6 +15,8 @@ extension Registrar {
         let dialect: Dialect
         /// Whose it is, once it has said something.
         var peer: RegistrarID?
+        /// A PRESENCE with R = 1 is on its way there, and nothing has come back yet.
+        var isGreeted = false
     }
 
     // MARK: Events
@@ -38,10 +40,10 @@ extension Registrar {
         let address = Self.address(of: link.remote)
         let number = self.book.linkUp(link.id, to: address, now: now)
         let dialect = number.flatMap { self.book[$0]?.endpoint.dialect } ?? self.dialect(of: address)
-        self.connections[link.id] = PeerConnection(link: link, port: port, dialect: dialect)
-        if !link.isIncoming || number != nil {
-            self.send(self.presence(over: link.id, replyRequired: true), over: link.id)
-        }
+        var connection = PeerConnection(link: link, port: port, dialect: dialect)
+        connection.isGreeted = !link.isIncoming || number != nil
+        self.connections[link.id] = connection
+        if connection.isGreeted { self.send(self.presence(over: link.id, replyRequired: true), over: link.id) }
         self.scheduleBook()
         if let number { self.searchReached(number, now: now) }
     }
@@ -165,8 +167,12 @@ extension Registrar {
             peer.assumeIsolated { $0.attach(link, port: port, dialect: dialect) }
         }
         // §3.4.1: who is new is asked for its endpoint; a greeting that is on its way asks already.
-        if isNew, connection.link.isIncoming { self.sendPresence(to: id, replyRequired: true) }
-        if peer.assumeIsolated({ $0.heard(now: now) }) { self.cameBack(id) }
+        if isNew, !connection.isGreeted { self.sendPresence(to: id, replyRequired: true) }
+        self.connections[link]?.isGreeted = false
+        if peer.assumeIsolated({ $0.heard(now: now) }) {
+            self.cameBack(id)
+            self.askForPeers(of: id)
+        }
         self.schedule(.peer(id), at: peer.assumeIsolated { $0.nextDeadline })
         return peer
     }
@@ -213,6 +219,7 @@ extension Registrar {
         guard !information.transport.addresses.isEmpty else { return }
         if peer.assumeIsolated({ [information] in $0.learned(information) }) {
             self.logger.info("peer registrar met", metadata: ["peer": "\(peer.id)"])
+            self.askForPeers(of: peer.id)
         }
         let dialect = self.connections[link]?.dialect ?? .rfc
         let number = self.book.learn(
@@ -221,6 +228,12 @@ extension Registrar {
                 encapsulationPort: information.encapsulationPort, dialect: dialect), now: now)
         if self.book[number]?.link == nil { self.book.use(link, for: number, isUp: true, now: now) }
         self.scheduleBook()
+    }
+
+    /// Asks whom it knows: registrars that started while one of us was away, for example. Without that each would have to
+    /// be told of all others.
+    private func askForPeers(of id: RegistrarID) {
+        if self.search == nil { self.send(.listRequest, to: id) }
     }
 
     /// Takes endpoints that somebody else names (ENRP-045, ENRP-048).
@@ -237,11 +250,25 @@ extension Registrar {
         self.searchCandidatesChanged(now: now)
     }
 
-    /// An association that led to ourselves: its endpoint is ours, and not tried again.
-    func isOurselves(_ link: LinkID, now: ContinuousClock.Instant) {
-        guard let number = self.book.number(of: link) else { return }
-        self.ownNumbers.insert(number)
-        self.searchFailed(number, now: now)
+    /// A message with our own ID: it is not obeyed (ENRP-033). Mostly we have met ourselves, as all registrars of a scope
+    /// may have the same list of peers: that endpoint is not tried again.
+    func heardOwnID(over connection: PeerConnection, now: ContinuousClock.Instant) {
+        let (link, remote) = (connection.link.id, connection.link.remote)
+        let isOurselves =
+            remote.port == connection.port.local.port
+            && connection.port.localAddresses(of: link).contains(where: remote.addresses.contains)
+            && remote.encapsulationPort == connection.port.local.encapsulationPort
+        let number = self.book.number(of: link)
+        if isOurselves {
+            if let number { self.ownNumbers.insert(number) }
+        } else {
+            self.counts.count(.identifierClashes)
+            self.logOncePerMinute(
+                .identifierClashes,
+                "another registrar has our ID, at \(remote.addresses) port \(remote.port): give it another")
+        }
+        connection.port.abort(link)
+        if let number { self.searchFailed(number, now: now) }
     }
 
     func forgetPeer(_ id: RegistrarID) {

@@ -148,9 +148,10 @@ extension Registrar {
         _ servers: [ServerInformation], isRejected: Bool, from id: RegistrarID, over link: LinkID,
         now: ContinuousClock.Instant
     ) {
-        guard let number = self.book.number(of: link) else { return }
-        self.withSearch(now) {
-            $0.receivedList(from: number, id, isRejected: isRejected, $1, now: now, using: &$2)
+        if let number = self.book.number(of: link) {
+            self.withSearch(now) {
+                $0.receivedList(from: number, id, isRejected: isRejected, $1, now: now, using: &$2)
+            }
         }
         self.learn(servers, now: now)
     }

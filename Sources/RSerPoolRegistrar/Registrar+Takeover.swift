@@ -37,9 +37,9 @@ extension Registrar {
     private func carryOut(_ procedure: Procedure) async {
         switch procedure {
         case .takeOver(let target): await self.takeOver(target)
-        case .rehome(let keys): await self.visit(keys) { $0.rehome(now: $1) }
+        case .rehome(let keys): await self.spreadOut(keys) { $0.rehome($1, now: $2) }
         case .claim(let keys, let challenger):
-            await self.visit(keys) { $0.claimHome(against: challenger, now: $1) }
+            await self.spreadOut(keys) { $0.claim($1, against: challenger, now: $2) }
         }
     }
 
@@ -48,15 +48,16 @@ extension Registrar {
             self.takeovers[target]?.isWon === isWon
         else { return }
         let inherited = self.completeTakeover(of: target)
-        await self.visit(inherited) { $0.rehome(now: $1) }
+        await self.spreadOut(inherited) { $0.rehome($1, now: $2) }
         self.logger.info(
             "elements of the dead registrar have been asked",
             metadata: ["peer": "\(target)", "elements": "\(inherited.count)"])
     }
 
-    /// Asks many elements, spread out over time as `keepAlivesPerSecond` says, however many procedures run (AMB-26).
-    private func visit(
-        _ keys: [ElementKey], _ ask: @Sendable (isolated PoolElement, ContinuousClock.Instant) -> PoolElement.Verdict
+    /// Does something for many elements, spread out over time as `keepAlivesPerSecond` says, however many procedures run
+    /// (AMB-26).
+    private func spreadOut(
+        _ keys: [ElementKey], _ body: @Sendable (isolated Registrar, ElementKey, ContinuousClock.Instant) -> Void
     ) async {
         let rate = self.configuration.enrpTimers.keepAlivesPerSecond
         let batch = max(1, rate / 100)
@@ -66,19 +67,30 @@ extension Registrar {
             let slot = max(self.host.clock.now, self.nextVisit)
             self.nextVisit = slot + pause
             guard (try? await self.host.clock.sleep(until: slot)) != nil else { return }
-            self.visit(rest.prefix(batch), now: self.host.clock.now, ask)
+            let now = self.host.clock.now
+            for key in rest.prefix(batch) { body(self, key, now) }
             rest = rest.dropFirst(batch)
         }
     }
 
-    private func visit(
-        _ keys: ArraySlice<ElementKey>, now: ContinuousClock.Instant,
-        _ ask: @Sendable (isolated PoolElement, ContinuousClock.Instant) -> PoolElement.Verdict
-    ) {
-        for key in keys {
-            guard let element = self.elements[key] else { continue }
-            self.take(element.assumeIsolated { ask($0, now) }, of: key, now: now)
+    /// Asks an element that we have inherited whether it takes us for its home.
+    private func rehome(_ key: ElementKey, now: ContinuousClock.Instant) {
+        guard let member = self.handlespace.member(key), member.home == self.id else { return }
+        // It may have registered meanwhile.
+        guard let element = self.elements[key] ?? self.makeElement(key, inheriting: member) else {
+            self.remove(key, tellIt: false, now: now)
+            return
         }
+        if self.elements[key] == nil {
+            self.elements[key] = element
+            self.schedule(.replica(key), at: nil)
+        }
+        self.take(element.assumeIsolated { $0.rehome(now: now) }, of: key, now: now)
+    }
+
+    private func claim(_ key: ElementKey, against challenger: RegistrarID, now: ContinuousClock.Instant) {
+        guard let element = self.elements[key] else { return }
+        self.take(element.assumeIsolated { $0.claimHome(against: challenger, now: now) }, of: key, now: now)
     }
 
     // MARK: The contest (§3.5.1)
@@ -195,25 +207,17 @@ extension Registrar {
         self.logger.notice(
             "taken over the elements of a dead registrar",
             metadata: ["peer": "\(target)", "elements": "\(keys.count)"])
-        var inherited: [ElementKey] = []
-        for key in keys where self.inherit(key, now: now) { inherited.append(key) }
-        return inherited
+        // All at once, as the checksum of the peers' copies changes with our word; what it takes to watch over each comes
+        // when its turn is to be asked.
+        for key in keys { self.inherit(key, now: now) }
+        return keys
     }
 
-    /// Makes us home of an element that did not register with us.
-    /// - Returns: false where there is no way to ask it: then it is gone.
-    private func inherit(_ key: ElementKey, now: ContinuousClock.Instant) -> Bool {
+    /// Makes us home of an element that did not register with us; it has to be asked.
+    private func inherit(_ key: ElementKey, now: ContinuousClock.Instant) {
         self.handlespace.changeHome(of: key, to: self.id)
-        self.schedule(.replica(key), at: nil)
-        guard let member = self.handlespace.member(key), let element = self.makeElement(key, inheriting: member) else {
-            self.remove(key, tellIt: false, now: now)
-            return false
-        }
-        self.elements[key] = element
         self.counts.count(.elementsInherited)
         self.poolChanged(key.pool, .changed(key.id), now: now)
-        self.schedule(.element(key), at: element.assumeIsolated { $0.nextDeadline })
-        return true
     }
 
     func receivedTakeover(of target: RegistrarID, from winner: RegistrarID, now: ContinuousClock.Instant) {
@@ -297,7 +301,13 @@ extension Registrar {
     func reclaim(_ key: ElementKey, now: ContinuousClock.Instant) {
         let link = (self.givenUp.removeValue(forKey: key) ?? nil).flatMap { self.links[$0] }
         self.counts.count(.elementsReclaimed)
-        guard self.inherit(key, now: now), let element = self.elements[key] else { return }
+        self.inherit(key, now: now)
+        self.schedule(.replica(key), at: nil)
+        guard let member = self.handlespace.member(key), let element = self.makeElement(key, inheriting: member) else {
+            self.remove(key, tellIt: false, now: now)
+            return
+        }
+        self.elements[key] = element
         if let link {
             self.links[link.link.id]?.elements.insert(key)
             element.assumeIsolated { $0.useLink(link.link, port: link.port) }
@@ -310,12 +320,12 @@ extension Registrar {
         let key = ElementKey(pool: pool, id: member.id)
         guard self.elements[key] == nil else { return }
         self.replicate(member, in: pool, now: now)
-        if self.handlespace.member(key)?.home == self.id, self.inherit(key, now: now) { self.adopted.append(key) }
+        if self.handlespace.member(key)?.home == self.id { self.adopted.append(key) }
     }
 
     /// A member of a pool that has to take another shape.
     func expel(_ key: ElementKey, now: ContinuousClock.Instant) {
-        if self.elements[key] != nil {
+        if self.handlespace.member(key)?.home == self.id {
             self.counts.count(.elementsRemoved)
             self.remove(key, tellIt: true, causes: [ErrorCause(.inconsistentPolicy)], now: now)
         } else {

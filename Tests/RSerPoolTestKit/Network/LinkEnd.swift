@@ -192,7 +192,6 @@ final class LinkEnd {
         } else {
             self.transmit(item)
         }
-        if self.isUnanswered, self.port.scheme == .tcp { self.watch() }
     }
 
     func shutdown() {
@@ -201,7 +200,6 @@ final class LinkEnd {
         case .up:
             self.state = .closing
             self.transmit(.finish)
-            if self.isUnanswered, self.port.scheme == .tcp { self.watch() }
         case .closing, .ended: break
         }
     }
@@ -429,11 +427,6 @@ final class LinkEnd {
 
     /// Gives up unless the far end is heard within the time of failure detection.
     private func watch() {
-        // TCP has no heartbeats: it notices only what is not acknowledged.
-        if self.port.scheme == .tcp {
-            guard self.outstanding > 0 || self.state == .closing else { return }
-            self.generation += 1  // one limit at a time
-        }
         let generation = self.generation
         let span = self.network.detectionTime(self.port.scheme, isFast: self.port.options.fastFailureDetection)
         self.scheduler.schedule(after: span) { [weak self] in

@@ -28,6 +28,8 @@ package final class Node: SerialExecutor, @unchecked Sendable {
     package let incarnation: Int
     /// The UDP port of its SCTP endpoints which do not ask for one themselves; nil: no encapsulation.
     let encapsulationPort: UInt16?
+    /// How wrong its machine's clock is.
+    let drift: ClockDrift
     /// Names the way to it: the same for all incarnations.
     let place: Int
     let scheduler: Scheduler
@@ -52,14 +54,15 @@ package final class Node: SerialExecutor, @unchecked Sendable {
     package private(set) var lateJobs = 0
 
     init(
-        name: String, place: Int, incarnation: Int, addresses: [IPAddress], encapsulationPort: UInt16?, seed: UInt64,
-        scheduler: Scheduler, network: Network
+        name: String, place: Int, incarnation: Int, addresses: [IPAddress], encapsulationPort: UInt16?,
+        drift: ClockDrift, seed: UInt64, scheduler: Scheduler, network: Network
     ) {
         self.name = name
         self.place = place
         self.incarnation = incarnation
         self.addresses = addresses
         self.encapsulationPort = encapsulationPort
+        self.drift = drift
         self.scheduler = scheduler
         self.network = network
         self.seeds = SeedSequence(seed, for: name, UInt64(incarnation))

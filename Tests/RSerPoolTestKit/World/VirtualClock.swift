@@ -10,7 +10,7 @@ struct VirtualClock: MonotonicClock {
     private static let origin = ContinuousClock().systemEpoch
 
     var now: ContinuousClock.Instant {
-        Self.origin.advanced(by: .nanoseconds(self.node.scheduler.now))
+        Self.origin.advanced(by: .nanoseconds(self.node.drift.local(self.node.scheduler.now)))
     }
 
     var minimumResolution: Duration { .nanoseconds(1) }
@@ -18,7 +18,7 @@ struct VirtualClock: MonotonicClock {
     func schedule(at deadline: ContinuousClock.Instant, _ body: @escaping @Sendable () -> Void) -> TimerID {
         let scheduler = self.node.scheduler
         scheduler.checkThread(self.node, "a timer was asked for")
-        let moment = max(Self.origin.duration(to: deadline).inNanoseconds, scheduler.now)
+        let moment = max(self.node.drift.world(Self.origin.duration(to: deadline).inNanoseconds), scheduler.now)
         return TimerID(rawValue: scheduler.schedule(at: moment, on: self.node, body).rawValue)
     }
 

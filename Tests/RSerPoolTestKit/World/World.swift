@@ -50,8 +50,11 @@ package final class World {
     ///   - name: Not that of a living one. A dead one's name stands for the same place in the network.
     ///   - addresses: Empty: the next free one of 10.0.0.0/8.
     ///   - encapsulationPort: The UDP port of SCTP endpoints that do not ask for one; nil: none.
+    ///   - drift: How wrong its clock is.
     @discardableResult
-    package func startNode(_ name: String, addresses: [IPAddress] = [], encapsulationPort: UInt16? = nil) -> Node {
+    package func startNode(
+        _ name: String, addresses: [IPAddress] = [], encapsulationPort: UInt16? = nil, drift: ClockDrift = .none
+    ) -> Node {
         let place = self.places[name] ?? self.nodes.count
         let previous = place < self.nodes.count ? self.nodes[place] : nil
         precondition(previous?.isAlive != true, "there is a node \"\(name)\" already")
@@ -62,7 +65,8 @@ package final class World {
         }
         let node = Node(
             name: name, place: place, incarnation: (previous?.incarnation ?? 0) + 1, addresses: addresses,
-            encapsulationPort: encapsulationPort, seed: self.seed, scheduler: self.scheduler, network: self.network)
+            encapsulationPort: encapsulationPort, drift: drift, seed: self.seed, scheduler: self.scheduler,
+            network: self.network)
         if previous == nil {
             self.places[name] = place
             self.nodes.append(node)
@@ -75,7 +79,8 @@ package final class World {
 
     /// A new process in the place of a dead one: same name, same addresses, nothing else.
     package func restart(_ node: Node) -> Node {
-        self.startNode(node.name, addresses: node.addresses, encapsulationPort: node.encapsulationPort)
+        self.startNode(
+            node.name, addresses: node.addresses, encapsulationPort: node.encapsulationPort, drift: node.drift)
     }
 
     /// The latest of that name.

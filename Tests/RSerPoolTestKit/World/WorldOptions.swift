@@ -18,8 +18,9 @@ package struct WorldOptions: Sendable {
     package var fastDetection: ClosedRange<Duration> = .milliseconds(100) ... .milliseconds(160)
     /// The same on other SCTP ports.
     package var normalDetection: ClosedRange<Duration> = .seconds(3) ... .seconds(6)
-    /// How long TCP sends again what nobody acknowledges. A connection on which nothing is sent never notices.
-    package var tcpDetection: ClosedRange<Duration> = .seconds(15) ... .seconds(30)
+    /// The same for TCP, by its keep-alives or by what nobody acknowledges.
+    package var tcpDetection: ClosedRange<Duration> = .seconds(60) ... .seconds(65)
+    package var fastTCPDetection: ClosedRange<Duration> = .seconds(4) ... .seconds(5)
     /// How long an attempt to connect goes on where nobody answers.
     package var connectTimeout = Duration.seconds(5)
     /// The pause between two attempts of it.
