@@ -261,13 +261,14 @@ extension Registrar {
         let number = self.book.number(of: link)
         if isOurselves {
             if let number { self.ownNumbers.insert(number) }
+            connection.port.abort(link)
         } else {
             self.counts.count(.identifierClashes)
             self.logOncePerMinute(
                 .identifierClashes,
-                "another registrar has our ID, at \(remote.addresses) port \(remote.port): give it another")
+                "a message with our own ID came from \(remote.addresses) port \(remote.port): two registrars have it; give one another"
+            )
         }
-        connection.port.abort(link)
         if let number { self.searchFailed(number, now: now) }
     }
 

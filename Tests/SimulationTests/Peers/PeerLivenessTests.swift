@@ -54,6 +54,7 @@ struct PeerLivenessTests {
         try self.lab.pass()
         #expect(other.heard(.listResponse).last?.bytes.count == 12)
         try newcomer.sayPresence()
+        try self.lab.pass()
         try other.say(.listRequest)
         try self.lab.pass()
         #expect(registrar.peer(newcomer.id)?.status == .active)
