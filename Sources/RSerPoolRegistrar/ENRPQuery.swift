@@ -16,6 +16,10 @@ package actor ENRPQuery {
         package var registrar: RegistrarID
         /// Elements stand here once, whichever parts of the answer named them.
         package var pools: [PoolHandle: [PoolElementID: PoolMember]] = [:]
+
+        package init(registrar: RegistrarID) {
+            self.registrar = registrar
+        }
     }
 
     /// The registrars that a registrar lists; itself not among them.
