@@ -13,6 +13,8 @@ extension Registrar {
         let link: Link
         let port: any Port
         let dialect: Dialect
+        /// Whether we have asked who is there, and nothing has come yet.
+        var isGreeted: Bool
         /// Whose it is, once it has said something.
         var peer: RegistrarID?
     }
@@ -38,8 +40,9 @@ extension Registrar {
         let address = Self.address(of: link.remote)
         let number = self.book.linkUp(link.id, to: address, now: now)
         let dialect = number.flatMap { self.book[$0]?.endpoint.dialect } ?? self.dialect(of: address)
-        self.connections[link.id] = PeerConnection(link: link, port: port, dialect: dialect)
-        if !link.isIncoming || number != nil {
+        let greets = !link.isIncoming || number != nil
+        self.connections[link.id] = PeerConnection(link: link, port: port, dialect: dialect, isGreeted: greets)
+        if greets {
             self.send(self.presence(over: link.id, replyRequired: true), over: link.id)
         }
         self.scheduleBook()
@@ -165,7 +168,8 @@ extension Registrar {
             peer.assumeIsolated { $0.attach(link, port: port, dialect: dialect) }
         }
         // §3.4.1: who is new is asked for its endpoint; a greeting that is on its way asks already.
-        if isNew, connection.link.isIncoming { self.sendPresence(to: id, replyRequired: true) }
+        if isNew, !connection.isGreeted { self.sendPresence(to: id, replyRequired: true) }
+        self.connections[link]?.isGreeted = false
         if peer.assumeIsolated({ $0.heard(now: now) }) { self.cameBack(id) }
         self.schedule(.peer(id), at: peer.assumeIsolated { $0.nextDeadline })
         return peer
