@@ -251,6 +251,16 @@ extension Registrar {
         self.searchFailed(number, now: now)
     }
 
+    /// Forgets a registrar that was taken over.
+    ///
+    /// Where an association with it stands all the same, it is greeted: it may live, and have forgotten us just as we forget
+    /// it; then neither would say anything any more.
+    func forgetTakenOver(_ id: RegistrarID) {
+        let links = self.connections.filter { $0.value.peer == id }.keys.sorted { $0.number < $1.number }
+        self.forgetPeer(id)
+        for link in links { self.send(self.presence(over: link, replyRequired: true), over: link) }
+    }
+
     func forgetPeer(_ id: RegistrarID) {
         self.peers[id] = nil
         self.schedule(.peer(id), at: nil)
