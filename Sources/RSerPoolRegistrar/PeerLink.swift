@@ -31,7 +31,7 @@ actor PeerLink {
     private(set) var liveness: PeerLiveness
     private(set) var audit: Resynchronization
     private var download: Download?
-    /// It has not told whom it knows since we met, or since it was thought dead.
+    /// It has not told whom it knows since this association began, or since it was thought dead.
     private(set) var owesList = true
     /// Something for it found its buffer full: it has to compare checksums soon.
     private var hasMissedSomething = false
@@ -62,6 +62,8 @@ actor PeerLink {
     // MARK: Association
 
     func attach(_ link: LinkID, port: any Port, dialect: Dialect) {
+        // It may have started anew, and others may have come meanwhile.
+        if self.link != link { self.owesList = true }
         self.link = link
         self.port = port
         self.dialect = dialect
