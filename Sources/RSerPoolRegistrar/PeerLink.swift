@@ -31,6 +31,8 @@ actor PeerLink {
     private(set) var liveness: PeerLiveness
     private(set) var audit: Resynchronization
     private var download: Download?
+    /// It has not told whom it knows since this association began, or since it was thought dead.
+    private(set) var owesList = true
     /// Something for it found its buffer full: it has to compare checksums soon.
     private var hasMissedSomething = false
 
@@ -60,6 +62,8 @@ actor PeerLink {
     // MARK: Association
 
     func attach(_ link: LinkID, port: any Port, dialect: Dialect) {
+        // It may have started anew, and others may have come meanwhile.
+        if self.link != link { self.owesList = true }
         self.link = link
         self.port = port
         self.dialect = dialect
@@ -106,7 +110,12 @@ actor PeerLink {
 
     // MARK: Life
 
-    func heard(now: ContinuousClock.Instant) -> Bool { self.liveness.heard(now: now) }
+    func heard(now: ContinuousClock.Instant) -> Bool {
+        let isBack = self.liveness.heard(now: now)
+        if isBack { self.owesList = true }
+        return isBack
+    }
+    func gaveList() { self.owesList = false }
     func refused(now: ContinuousClock.Instant, inGrace: Bool) -> PeerLiveness.Action? {
         self.isProvisional ? nil : self.liveness.refused(now: now, inGrace: inGrace)
     }
@@ -119,6 +128,13 @@ actor PeerLink {
     }
 
     // MARK: Audit
+
+    /// When its checksum was last the one that we expect.
+    private(set) var lastConfirmed: ContinuousClock.Instant?
+
+    func confirmed(now: ContinuousClock.Instant) {
+        self.lastConfirmed = now
+    }
 
     func checksumsDiffer(now: ContinuousClock.Instant) -> [Resynchronization.Action] {
         self.audit.checksumsDiffer(now: now)

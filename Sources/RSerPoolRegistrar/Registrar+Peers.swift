@@ -169,10 +169,7 @@ extension Registrar {
         // §3.4.1: who is new is asked for its endpoint; a greeting that is on its way asks already.
         if isNew, !connection.isGreeted { self.sendPresence(to: id, replyRequired: true) }
         self.connections[link]?.isGreeted = false
-        if peer.assumeIsolated({ $0.heard(now: now) }) {
-            self.cameBack(id)
-            self.askForPeers(of: id)
-        }
+        if peer.assumeIsolated({ $0.heard(now: now) }) { self.cameBack(id) }
         self.schedule(.peer(id), at: peer.assumeIsolated { $0.nextDeadline })
         return peer
     }
@@ -219,7 +216,6 @@ extension Registrar {
         guard !information.transport.addresses.isEmpty else { return }
         if peer.assumeIsolated({ [information] in $0.learned(information) }) {
             self.logger.info("peer registrar met", metadata: ["peer": "\(peer.id)"])
-            self.askForPeers(of: peer.id)
         }
         let dialect = self.connections[link]?.dialect ?? .rfc
         let number = self.book.learn(
@@ -230,10 +226,11 @@ extension Registrar {
         self.scheduleBook()
     }
 
-    /// Asks whom it knows: registrars that started while one of us was away, for example. Without that each would have to
-    /// be told of all others.
-    private func askForPeers(of id: RegistrarID) {
-        if self.search == nil { self.send(.listRequest, to: id) }
+    /// Asks a peer whom it knows, until it has said so: registrars that started while one of us was away, for example.
+    /// Without that each registrar would have to be told of all others.
+    func askForPeers(of peer: PeerLink) {
+        guard self.search == nil, peer.assumeIsolated({ $0.owesList && !$0.isProvisional }) else { return }
+        self.send(.listRequest, to: peer.id)
     }
 
     /// Takes endpoints that somebody else names (ENRP-045, ENRP-048).
@@ -261,14 +258,25 @@ extension Registrar {
         let number = self.book.number(of: link)
         if isOurselves {
             if let number { self.ownNumbers.insert(number) }
+            connection.port.abort(link)
         } else {
             self.counts.count(.identifierClashes)
             self.logOncePerMinute(
                 .identifierClashes,
-                "another registrar has our ID, at \(remote.addresses) port \(remote.port): give it another")
+                "a message with our own ID came from \(remote.addresses) port \(remote.port): two registrars have it; give one another"
+            )
         }
-        connection.port.abort(link)
         if let number { self.searchFailed(number, now: now) }
+    }
+
+    /// Forgets a registrar that was taken over.
+    ///
+    /// Where an association with it stands all the same, it is greeted: it may live, and have forgotten us just as we forget
+    /// it; then neither would say anything any more.
+    func forgetTakenOver(_ id: RegistrarID) {
+        let links = self.connections.filter { $0.value.peer == id }.keys.sorted { $0.number < $1.number }
+        self.forgetPeer(id)
+        for link in links { self.send(self.presence(over: link, replyRequired: true), over: link) }
     }
 
     func forgetPeer(_ id: RegistrarID) {

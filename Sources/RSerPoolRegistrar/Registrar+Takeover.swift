@@ -201,7 +201,7 @@ extension Registrar {
         let now = self.host.clock.now
         self.announce { _ in .takeoverServer(target: target) }
         self.endTakeover(of: target)
-        self.forgetPeer(target)
+        self.forgetTakenOver(target)
         self.counts.count(.takeoversCompleted)
         let keys = self.handlespace.keys(ownedBy: target)
         self.logger.notice(
@@ -227,7 +227,7 @@ extension Registrar {
         }
         self.takeovers[target]?.contest.targetTaken()
         self.endTakeover(of: target)
-        self.forgetPeer(target)
+        self.forgetTakenOver(target)
         self.noLongerKnown(target, now: now)
         for key in self.handlespace.keys(ownedBy: target) {
             self.handlespace.changeHome(of: key, to: winner)

@@ -54,6 +54,7 @@ struct PeerLivenessTests {
         try self.lab.pass()
         #expect(other.heard(.listResponse).last?.bytes.count == 12)
         try newcomer.sayPresence()
+        try self.lab.pass()
         try other.say(.listRequest)
         try self.lab.pass()
         #expect(registrar.peer(newcomer.id)?.status == .active)
@@ -239,5 +240,42 @@ struct PeerLivenessTests {
         #expect(
             self.lab.log.all.contains { $0.hasPrefix("info: server information of another registrar ignored") }
                 == isForeign)
+    }
+
+    @Test("A peer that was taken over and speaks again, on an association of ours: new, and asked [ENRP-087, ENRP-129]")
+    func returnsOnOldAssociation() throws {
+        let peer = try self.lab.fake(0x1111_1111)
+        let winner = try self.lab.fake(0x2222_2222)
+        let registrar = try self.lab.start(peers: [peer.endpoint])
+        try self.lab.world.run(for: .seconds(1))
+        try self.lab.meet(registrar, winner)
+        try winner.say(.takeoverServer, octets(peer.id))
+        try self.lab.pass()
+        #expect(registrar.activePeers == [winner.id])
+        let begin = self.lab.world.now
+        try peer.say(.listRequest)
+        try self.lab.pass()
+        #expect(peer.heard(.presence, since: begin).map(\.flags) == [1])
+        #expect(registrar.activePeers == [peer.id, winner.id])
+    }
+
+    @Test("Who we greet is not asked twice [ENRP-087, ENRP-089]")
+    func greetedOnce() throws {
+        let peer = try self.lab.fake(0x1111_1111)
+        let registrar = try self.lab.start(peers: [peer.endpoint])
+        try self.lab.world.run(for: .seconds(1))
+        #expect(registrar.activePeers == [peer.id])
+        // One greeting; and one more when it begins to serve, for the checksums.
+        #expect(peer.heard(.presence).map(\.flags) == [1, 1])
+    }
+
+    @Test("Too many peers: a further one is turned away")
+    func tooManyPeers() throws {
+        let registrar = try self.lab.start { $0.limits.maxPeers = 2 }
+        let peers = try (1...3).map { try self.lab.fake(0x1111_1111 * UInt32($0)) }
+        for peer in peers { try self.lab.meet(registrar, peer) }
+        #expect(registrar.activePeers == [peers[0].id, peers[1].id])
+        #expect(peers[2].peer.openLinks.isEmpty)
+        #expect(registrar.statistics(.peersRefused) == 1)
     }
 }

@@ -422,4 +422,82 @@ struct RegistrarsTogetherTests {
         }
         #expect(Set(asked.suffix(9)).count == 1, "\(asked)")
     }
+
+    @Test(
+        "With the preset for local networks a death is over within a second, elements asked and all [ENRP-120, ENRP-122]",
+        arguments: 0..<6 as Range<UInt64>)
+    func lanDeath(seed: UInt64) throws {
+        var options = WorldOptions()
+        options.sctpStack = seed % 2 == 0 ? .userland : .kernel
+        let mesh = try Mesh(seed: seed, options: options, Self.lan)
+        try mesh.world.run(for: .seconds(3))
+        let peer = try mesh.world.startPeer("crowd")
+        peer.follow { heard, _ in
+            heard.type == 0x07 ? [Say.alive("EchoPool", number(heard.bytes, at: heard.bytes.count - 4))] : []
+        }
+        let victim = mesh.registrars[Int(seed % 3)]
+        try mesh.world.connect(peer, to: victim.node)
+        for id in 1...1_000 as ClosedRange<UInt32> {
+            try peer.send(Say.register("EchoPool", elementTLV(id, life: .max, sctpTLV(peer.address), roundRobinTLV)))
+        }
+        try mesh.world.run(for: .seconds(1))
+        #expect(mesh.agrees)
+        #expect(victim.size.elements == 1_000)
+        try mesh.world.crash(victim.node, seed % 5 == 0 ? .machine : .process)
+        let died = mesh.world.now
+        try mesh.world.run(
+            atMost: .seconds(10),
+            until: { mesh.living.reduce(0) { $0 + $1.statistics(.elementsRehomed) } == 1_000 })
+        #expect(mesh.world.now - died < .seconds(1), "\(mesh.world.now - died)")
+        try mesh.world.run(for: .seconds(1))
+        #expect(mesh.agrees)
+        #expect(mesh.living[0].size.elements == 1_000)
+        #expect(mesh.living.reduce(0) { $0 + $1.statistics(.takeoversCompleted) } == 1)
+    }
+
+    private static func lan(_ configuration: inout RegistrarConfiguration) {
+        configuration.timers = .lan
+        configuration.enrpTimers = .lan
+        configuration.fastFailureDetection = true
+    }
+
+    @Test(
+        "Whatever happens to four registrars, when it is over they agree, and nobody is lost [ENRP-160, ENRP-161]",
+        arguments: 0..<4 as Range<UInt64>, [false, true])
+    func storm(seed: UInt64, isFast: Bool) throws {
+        var options = WorldOptions()
+        options.sctpStack = seed % 2 == 0 ? .userland : .kernel
+        let mesh = try Mesh(
+            seed: seed, options: options, ids: [0x1111_1111, 0x2222_2222, 0x3333_3333, 0x4444_4444]
+        ) { if isFast { Self.lan(&$0) } }
+        try mesh.world.run(for: .seconds(6))
+        let elements = try (0..<8).map { try mesh.element("element-\($0)", preferring: $0 % 4) }
+        try mesh.world.run(for: .seconds(2))
+        func draw(_ limit: UInt64) -> Int { Int(mesh.world.generator.below(limit)) }
+        for _ in 1...12 {
+            let number = draw(4)
+            let node = mesh.registrars[number].node
+            let other = mesh.registrars[(number + 1 + draw(3)) % 4].node
+            switch draw(6) {
+            case 0 where node.isAlive: try mesh.world.crash(node, draw(2) == 0 ? .process : .machine)
+            case 1 where !node.isAlive: try mesh.restart(number)
+            case 2 where node.isAlive && !node.isFrozen: mesh.world.freeze(node)
+            case 3 where node.isFrozen: mesh.world.thaw(node)
+            case 4: mesh.world.partition(node, other)
+            default: mesh.world.heal(node, other)
+            }
+            try mesh.world.run(for: .milliseconds(draw(isFast ? 2_000 : 90_000)))
+        }
+        mesh.world.healAll()
+        for number in 0..<4 {
+            if mesh.registrars[number].node.isFrozen { mesh.world.thaw(mesh.registrars[number].node) }
+            if !mesh.registrars[number].node.isAlive { try mesh.restart(number) }
+        }
+        try mesh.world.run(for: .seconds(700))
+        #expect(mesh.agrees, "\(mesh.state)")
+        #expect(mesh.registrars[0].size.elements == 8, "\(mesh.state)")
+        for element in elements {
+            #expect(mesh.knowsItsHome(element), "\(element.id)\(mesh.state)\(element.events.all)")
+        }
+    }
 }
