@@ -251,4 +251,31 @@ struct PeerCommunicationTests {
         #expect(self.registrar.statistics(.peerErrorsReceived) == 1)
         #expect(self.lab.log.all.contains { $0.hasPrefix("info: ENRP_ERROR received") })
     }
+
+    // MARK: Dialects
+
+    @Test("A peer of dialect rsplib is spoken to in its ways: padded lengths, milliseconds, its checksum")
+    func rsplib() throws {
+        let lab = PeerWorld()
+        let peer = try lab.fake(0x1111_1111)
+        let registrar = try lab.start { $0.dialects[peer.endpoint] = .rsplib }
+        try lab.meet(registrar, peer)
+        let element = try lab.element(registrar, "element")
+        try lab.register(element, 1, life: 300)
+        peer.behave { $0.checksum = checksum(("EchoPool", 2)) }
+        try peer.add("EchoPool", ownedTLV(2, home: peer.id, life: 60_000, at: peer.address))
+        try peer.sayPresence(replyRequired: true)
+        try lab.pass()
+        for heard in peer.peer.allHeard {
+            #expect(Int(heard.bytes[2]) << 8 | Int(heard.bytes[3]) == heard.bytes.count, "\(heard.bytes.hex)")
+        }
+        #expect(
+            peer.heard(.handleUpdate).map(\.bytes) == [
+                enrp(
+                    .handleUpdate, from: PeerWorld.id, octets(0 as UInt32), handleTLV("EchoPool"),
+                    ownedTLV(1, home: PeerWorld.id, life: 300_000, at: element.address, asap: element.number))
+            ])
+        #expect(registrar.member(2)?.life == .seconds(60))
+        #expect(peer.heard(.presence).last.flatMap { checksum(in: $0.bytes) } == checksum(("EchoPool", 1)))
+    }
 }

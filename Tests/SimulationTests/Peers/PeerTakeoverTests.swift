@@ -150,15 +150,45 @@ struct PeerTakeoverContestTests {
         #expect(self.taken(by: self.second) == 1)
     }
 
-    @Test("One that does not acknowledge and is found dead is not waited for any more [ENRP-115]")
-    func deadWitness() throws {
-        try self.lab.meet(self.registrar, self.third)
-        try self.begin(with: self.second)
-        // The third one was met before the target: it is asked, answers, and dies right afterwards.
+    @Test("One that says nothing in a whole round is not waited for any longer [ENRP-115]")
+    func silentWitness() throws {
+        self.mute(self.third)
+        try self.begin(with: self.third, self.second)
+        let begin = self.lab.world.now
         self.third.fallSilent()
-        try self.lab.world.run(for: .seconds(30))
-        #expect(self.registrar.home(1) == PeerWorld.id, "\(self.lab.transcript)")
-        #expect(self.taken(by: self.second) >= 1)
+        try self.lab.world.run(for: .milliseconds(9_900))
+        #expect(self.registrar.home(1) == self.target.id)
+        #expect(self.third.heard(.presence, since: begin).count { $0.flags == 1 } == 1, "it was asked")
+        try self.lab.world.run(for: .milliseconds(200))
+        #expect(self.registrar.home(1) == PeerWorld.id)
+        #expect(self.taken(by: self.second) == 1)
+        #expect(self.registrar.statistics(.takeoversForced) == 1)
+        try self.lab.world.run(for: .seconds(80))
+        #expect(self.registrar.activePeers == [self.second.id], "and taken over itself")
+    }
+
+    @Test("One that does not acknowledge and dies is not waited for: it is won at once [ENRP-115]")
+    func deadWitness() throws {
+        var options = WorldOptions()
+        options.sctpStack = .kernel
+        let lab = PeerWorld(options: options)
+        let registrar = try lab.start { $0.enrpTimers.refusalMeansDeath = true }
+        let peers = try (1...3).map { try lab.fake(0x1111_1111 * UInt32($0)) }
+        for peer in peers { try lab.meet(registrar, peer) }
+        let element = try lab.element(registrar, "element")
+        try peers[0].add(
+            "EchoPool", ownedTLV(1, home: peers[0].id, life: 3_600, at: element.address, asap: element.number))
+        peers[2].behave { $0.acknowledges = false }
+        try lab.pass()
+        try lab.world.crash(peers[0].peer.node)
+        try lab.world.run(for: .seconds(2))
+        #expect(peers[2].heard(.initTakeover).count == 1)
+        #expect(registrar.home(1) == peers[0].id)
+        try lab.world.crash(peers[2].peer.node)
+        try lab.world.run(for: .milliseconds(100))
+        #expect(registrar.home(1) == PeerWorld.id)
+        #expect(peers[1].heard(.takeoverServer).map { number($0.bytes, at: 12) } == [peers[0].id, peers[2].id])
+        #expect(registrar.statistics(.takeoversForced) == 0)
     }
 
     @Test("One that lives and does not acknowledge: it is asked again, then it goes on without, and says so [ENRP-115]")

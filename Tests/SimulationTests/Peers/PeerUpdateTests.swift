@@ -216,7 +216,7 @@ struct PeerUpdateTests {
         #expect(try self.lab.resolve(self.element)?.policy?.type.rawValue == 3)
     }
 
-    @Test("Copies of a peer's elements expel themselves when their life has passed, and a grace time [ENRP-083]")
+    @Test("Copies of a peer's elements go when their life has passed, and a grace time [ENRP-083]")
     func copiesExpire() throws {
         self.first.behave { $0.checksum = checksum(("EchoPool", 2)) }
         try self.first.add("EchoPool", self.first.element(1, life: 5))

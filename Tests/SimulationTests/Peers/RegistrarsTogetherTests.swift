@@ -455,6 +455,37 @@ struct RegistrarsTogetherTests {
         #expect(mesh.living.reduce(0) { $0 + $1.statistics(.takeoversCompleted) } == 1)
     }
 
+    @Test(
+        "One is told to end: its associations end in good order, and its elements have a new home within a second",
+        arguments: [WorldOptions.SCTPStack.userland, .kernel])
+    func orderlyEnd(stack: WorldOptions.SCTPStack) throws {
+        var options = WorldOptions()
+        options.sctpStack = stack
+        let mesh = try Mesh(options: options, Self.lan)
+        try mesh.world.run(for: .seconds(3))
+        let elements = try (0..<6).map { try mesh.element("element-\($0)", preferring: $0 % 3) }
+        try mesh.world.run(for: .seconds(2))
+        #expect(mesh.agrees, "\(mesh.state)")
+        let leaving = mesh.registrars[1].node
+        var ends: [LinkDownReason] = []
+        mesh.world.observer = { event in
+            if case .down(_, let reason) = event.kind, event.node == "registrar-1" { ends.append(reason) }
+        }
+        leaving.cancel()
+        try mesh.world.run(for: .seconds(1))
+        #expect(ends.first == .shutdown, "\(ends)")
+        #expect(leaving.liveRoots == 0)
+        #expect(!mesh.registrars[0].homes.values.contains(0x2222_2222), "\(mesh.state)")
+        #expect(mesh.registrars[0].homes == mesh.registrars[2].homes)
+        #expect(mesh.registrars[0].size.elements == 6)
+        try mesh.world.crash(leaving)
+        try mesh.world.run(for: .seconds(10))
+        #expect(mesh.agrees, "\(mesh.state)")
+        for element in elements {
+            #expect(mesh.knowsItsHome(element), "\(element.id)\(mesh.state)\(element.events.all)")
+        }
+    }
+
     private static func lan(_ configuration: inout RegistrarConfiguration) {
         configuration.timers = .lan
         configuration.enrpTimers = .lan
@@ -471,10 +502,14 @@ struct RegistrarsTogetherTests {
             seed: seed, options: options, ids: [0x1111_1111, 0x2222_2222, 0x3333_3333, 0x4444_4444]
         ) { if isFast { Self.lan(&$0) } }
         try mesh.world.run(for: .seconds(6))
-        let elements = try (0..<8).map { try mesh.element("element-\($0)", preferring: $0 % 4) }
+        var elements = try (0..<8).map { try mesh.element("element-\($0)", preferring: $0 % 4) }
         try mesh.world.run(for: .seconds(2))
         func draw(_ limit: UInt64) -> Int { Int(mesh.world.generator.below(limit)) }
-        for _ in 1...12 {
+        for round in 1...12 {
+            // Elements leave and come meanwhile, in order or by death.
+            let leaving = elements.remove(at: draw(8))
+            if draw(2) == 0 { leaving.deregister() } else { try mesh.world.crash(leaving.node) }
+            elements.append(try mesh.element("element-\(7 + round)", preferring: draw(4)))
             let number = draw(4)
             let node = mesh.registrars[number].node
             let other = mesh.registrars[(number + 1 + draw(3)) % 4].node
