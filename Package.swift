@@ -124,8 +124,8 @@ let package = Package(
         .houseTests(
             "CommandTests",
             [
-                "NetworkAddress", "RSerPool", "RSerPoolCommands", "RSerPoolWire",
-                "rserpool", "rserpool-registrar", "ProgramKit", .product(name: "Logging", package: "swift-log"),
+                "NetworkAddress", "RSerPool", "RSerPoolCommands", "RSerPoolCore", "RSerPoolRegistrar", "RSerPoolTransport",
+                "RSerPoolWire", "rserpool", "rserpool-registrar", "ProgramKit", .product(name: "Logging", package: "swift-log"),
             ]),
         .houseTests("InteropTests", ["rserpool", "rserpool-registrar", "ProgramKit"]),
     ]

@@ -32,6 +32,7 @@ actor PoolWatcher {
     private nonisolated let wishes = Mailbox<Wish>(limit: 1 << 20)
 
     private var home: HomeLink
+    private var homeCheck: HomeCheck
     private var pools: [PoolHandle: Watched] = [:]
     private var ports: (sctp: (any Port)?, tcp: (any Port)?) = (nil, nil)
 
@@ -41,6 +42,7 @@ actor PoolWatcher {
         self.logger = logger
         self.alarm = Alarm(clock: host.clock)
         self.home = HomeLink(configured: [], timers: configuration.timers)
+        self.homeCheck = HomeCheck(timers: configuration.timers)
     }
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { self.host.executor.asUnownedSerialExecutor() }
@@ -154,6 +156,11 @@ actor PoolWatcher {
 
     private func take(_ outcomes: [HomeLink.Outcome]) {
         for outcome in outcomes {
+            switch outcome {
+            case .found: self.homeCheck.heard(now: self.host.clock.now)
+            case .lost: self.homeCheck.homeLost()
+            case .kept, .nobodyThere: break
+            }
             for pool in self.pools.keys.sorted() {
                 switch outcome {
                 case .found: self.advance(pool) { subscription, now, _ in subscription.homeFound(now: now) }
@@ -166,7 +173,8 @@ actor PoolWatcher {
 
     private func setAlarm() {
         let deadlines =
-            self.pools.values.compactMap(\.subscription.nextDeadline) + [self.home.nextDeadline].compactMap { $0 }
+            self.pools.values.compactMap(\.subscription.nextDeadline)
+            + [self.home.nextDeadline, self.homeCheck.nextDeadline].compactMap { $0 }
         self.alarm.set(deadlines.min())
     }
 
@@ -175,7 +183,33 @@ actor PoolWatcher {
             self.advance(pool) { subscription, now, _ in subscription.timersFired(now: now) }
         }
         self.take(self.home.timersFired(now: self.host.clock.now))
+        self.checkHome(now: self.host.clock.now)
         self.setAlarm()
+    }
+
+    private func checkHome(now: ContinuousClock.Instant) {
+        switch self.homeCheck.timersFired(now: now) {
+        case nil: break
+        case .ask:
+            guard
+                let pool = self.pools.keys.sorted().first(where: {
+                    self.pools[$0]?.subscription.followsIncrements == true
+                })
+            else { return }
+            let request = HandleResolution(pool: pool, wantsUpdates: false, count: 1)
+            if let bytes = try? request.encoded(for: self.home.dialect.audience) { _ = self.home.send(bytes) }
+        case .giveUp:
+            self.logger.info("the home registrar does not answer")
+            for pool in self.pools.keys.sorted() {
+                self.advance(pool) { subscription, now, _ in subscription.homeIsSilent(now: now) }
+            }
+        }
+    }
+
+    /// Whether it answers our question whether the registrar is there: one that nobody else has asked.
+    private func isAnswerToCheck(_ response: HandleResolutionResponse) -> Bool {
+        guard self.homeCheck.isAsking, case .members = response.outcome else { return false }
+        return response.increment == nil && self.pools[response.pool]?.subscription.followsIncrements == true
     }
 
     private func handle(_ event: LinkEvent) {
@@ -189,6 +223,9 @@ actor PoolWatcher {
                     response.outcome = .members(policy: policy, members.heard(in: self.home.dialect))
                 }
                 let response = response
+                let isAnswerToCheck = self.isAnswerToCheck(response)
+                self.homeCheck.heard(now: now)
+                if isAnswerToCheck { return self.setAlarm() }
                 self.advance(response.pool) { subscription, now, _ in subscription.received(response, now: now) }
             }
         } else if self.home.isOpen {

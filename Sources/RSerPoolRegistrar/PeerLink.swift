@@ -129,6 +129,13 @@ actor PeerLink {
 
     // MARK: Audit
 
+    /// When its checksum was last the one that we expect.
+    private(set) var lastConfirmed: ContinuousClock.Instant?
+
+    func confirmed(now: ContinuousClock.Instant) {
+        self.lastConfirmed = now
+    }
+
     func checksumsDiffer(now: ContinuousClock.Instant) -> [Resynchronization.Action] {
         self.audit.checksumsDiffer(now: now)
     }

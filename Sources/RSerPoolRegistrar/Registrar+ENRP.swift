@@ -30,11 +30,7 @@ extension Registrar {
             return
         }
         guard sender != self.id else {
-            self.counts.count(.identifierClashes)
-            self.logOncePerMinute(
-                .identifierClashes,
-                "a message with our own ID came from \(connection.link.remote.addresses): it is not obeyed")
-            self.isOurselves(link, now: now)
+            self.heardOwnID(over: connection, now: now)
             return
         }
         // An old incarnation's mail, or somebody else's (ENRP-032).
@@ -152,9 +148,11 @@ extension Registrar {
     private func compare(_ checksum: UInt16, of peer: PeerLink, now: ContinuousClock.Instant) {
         // Who starts gets everything from its mentor first.
         guard self.search == nil else { return }
-        let expected = self.handlespace.checksum(of: peer.id)
-        if checksum == expected { return }
-        if peer.assumeIsolated({ $0.dialect == .rsplib }), checksum == self.handlespace.rsplibChecksum(of: peer.id) {
+        let isRSPLIB = peer.assumeIsolated { $0.dialect == .rsplib }
+        guard checksum != self.handlespace.checksum(of: peer.id),
+            !isRSPLIB || checksum != self.handlespace.rsplibChecksum(of: peer.id)
+        else {
+            peer.assumeIsolated { $0.confirmed(now: now) }
             return
         }
         self.carryOut(peer.assumeIsolated { $0.checksumsDiffer(now: now) }, with: peer, now: now)
@@ -299,12 +297,14 @@ extension Registrar {
     /// A copy's life is over, and its home has not said anything (AMB-16). One that we have inherited gets a fresh life when
     /// it is asked, which is going to happen.
     ///
-    /// While its home lives, audits tell whether the home still has it: a renewal that went by us changes no checksum, and
+    /// While its home says by its checksum that it still has it, it stays: a renewal that went by us changes no checksum, and
     /// is no reason to lose the element until the next audit.
     func replicaExpired(_ key: ElementKey, now: ContinuousClock.Instant) {
         guard let member = self.handlespace.member(key), member.home != self.id else { return }
-        let isAudited = self.peers[member.home]?.assumeIsolated { $0.isActive && $0.link != nil } ?? false
-        if isAudited || self.stallGuard.inGrace(now: now) {
+        let lastConfirmed = self.peers[member.home]?.assumeIsolated { $0.lastConfirmed }
+        // Since its life ended: the grace is a heartbeat, which needs a moment to get here.
+        let isConfirmed = lastConfirmed.map { now - $0 <= self.configuration.enrpTimers.expiryGrace * 17 / 16 } ?? false
+        if isConfirmed || self.stallGuard.inGrace(now: now) {
             self.schedule(.replica(key), at: now + self.configuration.enrpTimers.expiryGrace)
         } else {
             self.counts.count(.replicasExpired)

@@ -15,6 +15,8 @@ extension Registrar {
         let dialect: Dialect
         /// Whose it is, once it has said something.
         var peer: RegistrarID?
+        /// A PRESENCE with R = 1 is on its way there, and nothing has come back yet.
+        var isGreeted = false
     }
 
     // MARK: Events
@@ -38,10 +40,10 @@ extension Registrar {
         let address = Self.address(of: link.remote)
         let number = self.book.linkUp(link.id, to: address, now: now)
         let dialect = number.flatMap { self.book[$0]?.endpoint.dialect } ?? self.dialect(of: address)
-        self.connections[link.id] = PeerConnection(link: link, port: port, dialect: dialect)
-        if !link.isIncoming || number != nil {
-            self.send(self.presence(over: link.id, replyRequired: true), over: link.id)
-        }
+        var connection = PeerConnection(link: link, port: port, dialect: dialect)
+        connection.isGreeted = !link.isIncoming || number != nil
+        self.connections[link.id] = connection
+        if connection.isGreeted { self.send(self.presence(over: link.id, replyRequired: true), over: link.id) }
         self.scheduleBook()
         if let number { self.searchReached(number, now: now) }
     }
@@ -165,7 +167,8 @@ extension Registrar {
             peer.assumeIsolated { $0.attach(link, port: port, dialect: dialect) }
         }
         // §3.4.1: who is new is asked for its endpoint; a greeting that is on its way asks already.
-        if isNew, connection.link.isIncoming { self.sendPresence(to: id, replyRequired: true) }
+        if isNew, !connection.isGreeted { self.sendPresence(to: id, replyRequired: true) }
+        self.connections[link]?.isGreeted = false
         if peer.assumeIsolated({ $0.heard(now: now) }) { self.cameBack(id) }
         self.schedule(.peer(id), at: peer.assumeIsolated { $0.nextDeadline })
         return peer
@@ -244,11 +247,26 @@ extension Registrar {
         self.searchCandidatesChanged(now: now)
     }
 
-    /// An association that led to ourselves: its endpoint is ours, and not tried again.
-    func isOurselves(_ link: LinkID, now: ContinuousClock.Instant) {
-        guard let number = self.book.number(of: link) else { return }
-        self.ownNumbers.insert(number)
-        self.searchFailed(number, now: now)
+    /// A message with our own ID: it is not obeyed (ENRP-033). Mostly we have met ourselves, as all registrars of a scope
+    /// may have the same list of peers: that endpoint is not tried again.
+    func heardOwnID(over connection: PeerConnection, now: ContinuousClock.Instant) {
+        let (link, remote) = (connection.link.id, connection.link.remote)
+        let isOurselves =
+            remote.port == connection.port.local.port
+            && connection.port.localAddresses(of: link).contains(where: remote.addresses.contains)
+            && remote.encapsulationPort == connection.port.local.encapsulationPort
+        let number = self.book.number(of: link)
+        if isOurselves {
+            if let number { self.ownNumbers.insert(number) }
+            connection.port.abort(link)
+        } else {
+            self.counts.count(.identifierClashes)
+            self.logOncePerMinute(
+                .identifierClashes,
+                "a message with our own ID came from \(remote.addresses) port \(remote.port): two registrars have it; give one another"
+            )
+        }
+        if let number { self.searchFailed(number, now: now) }
     }
 
     /// Forgets a registrar that was taken over.
@@ -258,7 +276,10 @@ extension Registrar {
     func forgetTakenOver(_ id: RegistrarID) {
         let links = self.connections.filter { $0.value.peer == id }.keys.sorted { $0.number < $1.number }
         self.forgetPeer(id)
-        for link in links { self.send(self.presence(over: link, replyRequired: true), over: link) }
+        for link in links {
+            self.send(self.presence(over: link, replyRequired: true), over: link)
+            self.connections[link]?.isGreeted = true
+        }
     }
 
     func forgetPeer(_ id: RegistrarID) {

@@ -333,7 +333,9 @@ public actor Registrar: Service {
     /// Besides what is due, a beat: without it a registrar with nothing due for a while could not tell its own sleep.
     private func setAlarm() {
         let now = self.host.clock.now
-        let beat = self.handlespace.elementCount > 0 ? now + self.configuration.timers.stallTolerance : nil
+        let beat =
+            self.handlespace.elementCount > 0 || !self.peers.isEmpty
+            ? now + self.configuration.timers.stallTolerance : nil
         let next = [self.deadlines.nextDeadline, beat].compactMap { $0 }.min()
         if let next, let expected = self.expectedAlarm, expected <= next, expected > now { return }
         self.expectedAlarm = next

@@ -9,7 +9,9 @@ struct ProgramTests {
     @Test("A registrar says what it is bound to in one line, and ends with 0 on SIGTERM [ASAP-010]")
     func ready() async throws {
         let registrar = try await RunningRegistrar.start(["--id", "0x1a2b3c4d"])
-        let pattern = /ready id=0x1a2b3c4d asap=sctp:127\.0\.0\.1:[1-9]\d*\/udp=[1-9]\d* asap=tcp:127\.0\.0\.1:[1-9]\d*/
+        // In the order of the options, but ASAP before ENRP, which was asked for first.
+        let pattern =
+            /ready id=0x1a2b3c4d asap=sctp:127\.0\.0\.1:[1-9]\d*\/udp=[1-9]\d* asap=tcp:127\.0\.0\.1:[1-9]\d* enrp=sctp:127\.0\.0\.1:[1-9]\d*\/udp=[1-9]\d*/
         #expect(registrar.ready.wholeMatch(of: pattern) != nil, "\(registrar.ready)")
         registrar.program.signal(SIGTERM)
         #expect(try await registrar.program.end() == 0)
@@ -114,6 +116,13 @@ struct ProgramTests {
             (["registrar", "--limit", "max-pools=none"], "--limit", "max-pools=none"),
             (["resolve", "P", "--no-such-option"], "--no-such-option", "Unknown"),
             (["decode", "snmp"], "snmp", "asap"),
+            (["dump"], "Missing", "<endpoint>"),
+            (["dump", "foo:1"], "ENDPOINT", "foo:1"),
+            (["dump", "tls:127.0.0.1:9902"], "ENDPOINT", "tls:127.0.0.1:9902"),
+            (["dump", "tcp:127.0.0.1:9901"], "ENDPOINT", "sctp:192.0.2.1:9901"),
+            (["peers", "sctp:*:9901"], "ENDPOINT", "sctp:*:9901"),
+            (["peers", "sctp:127.0.0.1:9901", "--timeout", "soon"], "--timeout", "soon"),
+            (["demo", "--sctp", "magic"], "--sctp", "magic"),
         ])
     func usage(arguments: [String], option: String, text: String) async throws {
         let outcome = try await Program.run(arguments)
@@ -197,6 +206,11 @@ struct ProgramTests {
     func demo() async throws {
         let outcome = try await Program.run(["demo", "--sctp", "userland"], limit: 60)
         #expect(outcome.exit == 0, "\(outcome)")
+        #expect(outcome.errors == "")
         #expect(outcome.lines.last == "no request was lost")
+        for event in ["kill -9 element", "kill -9 registrar", "registrar 1 starts again", "SIGTERM to element"] {
+            let rows = outcome.lines.filter { $0.hasPrefix(event) }
+            #expect(rows.count == 1 && rows.allSatisfy { $0.contains(/\d+ ms +\d+ ms$/) }, "\(outcome.output)")
+        }
     }
 }

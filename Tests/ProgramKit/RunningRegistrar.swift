@@ -5,13 +5,15 @@ package struct RunningRegistrar {
     package let program: RunningProgram
     package let sctp: String
     package let tcp: String
+    /// Its endpoint for other registrars.
+    package let enrp: String
     package let ready: String
 
     package static func start(_ more: [String] = []) async throws -> RunningRegistrar {
         let program = try RunningProgram(
             [
-                "--asap", "sctp:127.0.0.1:0", "--asap", "tcp:127.0.0.1:0", "--sctp", "userland", "--encapsulation-port",
-                "0", "--preset", "lan",
+                "--enrp", "sctp:127.0.0.1:0", "--asap", "sctp:127.0.0.1:0", "--asap", "tcp:127.0.0.1:0", "--sctp",
+                "userland", "--encapsulation-port", "0", "--preset", "lan",
             ]
                 + more, program: "rserpool-registrar")
         return RunningRegistrar(program: program, ready: try await program.line { $0.hasPrefix("ready ") })
@@ -19,11 +21,22 @@ package struct RunningRegistrar {
 
     /// - Parameter ready: what the registrar said when it began to serve.
     package init(program: RunningProgram, ready: String) {
-        let endpoints = ready.split(separator: " ").filter { $0.hasPrefix("asap=") }.map { String($0.dropFirst(5)) }
+        let endpoints = ready.split(separator: " ")
+        func endpoint(_ beginning: String) -> String {
+            endpoints.first { $0.hasPrefix(beginning) }.map { String($0.dropFirst(5)) } ?? ""
+        }
         self.program = program
-        self.sctp = endpoints.first { $0.hasPrefix("sctp:") } ?? ""
-        self.tcp = endpoints.first { $0.hasPrefix("tcp:") } ?? ""
+        self.sctp = endpoint("asap=sctp:")
+        self.tcp = endpoint("asap=tcp:")
+        self.enrp = endpoint("enrp=sctp:")
         self.ready = ready
+    }
+
+    /// Several that know one another; each meets those before it.
+    package static func startScope(ids: [String]) async throws -> [RunningRegistrar] {
+        var scope: [RunningRegistrar] = []
+        for id in ids { scope.append(try await .start(["--id", id] + scope.flatMap { ["--peer", $0.enrp] })) }
+        return scope
     }
 
     /// The options of a command that uses it.

@@ -144,4 +144,30 @@ struct ElementWatchTests {
         #expect(watch.challenged(now: at(seconds: 1)) == nil)
         #expect(watch.timersFired(now: at(seconds: 6), inGrace: false) == .remove(.noAcknowledgement))
     }
+
+    @Test("Inherited: a fresh life and record, and no keep-alive before it is asked; asked at any time [ENRP-120]")
+    mutating func inheritance() {
+        var watch = self.registered(life: .seconds(30))
+        _ = watch.reported(by: "a", now: at(seconds: 1))
+        watch.inherited(life: .seconds(60), now: at(seconds: 10))
+        #expect(watch.reportCount == 0)
+        #expect(!watch.isBeingChecked)
+        #expect(watch.nextDeadline == at(seconds: 70))
+        #expect(watch.timersFired(now: at(seconds: 40), inGrace: false) == nil)
+        #expect(watch.asked(now: at(seconds: 40)) == .sendKeepAlive)
+        #expect(watch.isBeingChecked)
+        #expect(watch.asked(now: at(seconds: 42)) == .sendKeepAlive, "whatever was asked before")
+        #expect(watch.nextDeadline == at(seconds: 47))
+        #expect(watch.timersFired(now: at(seconds: 47), inGrace: false) == .remove(.noAcknowledgement))
+        watch.inherited(life: nil, now: at(seconds: 50))
+        #expect(watch.nextDeadline == nil)
+    }
+
+    @Test("A patient registrar asks a silent element again before it removes it")
+    mutating func patience() {
+        var watch = self.registered()
+        _ = watch.asked(now: at(seconds: 0))
+        #expect(watch.timersFired(now: at(seconds: 5), inGrace: false, patience: 1) == .sendKeepAlive)
+        #expect(watch.timersFired(now: at(seconds: 10), inGrace: false, patience: 1) == .remove(.noAcknowledgement))
+    }
 }

@@ -322,3 +322,35 @@ struct AnnounceScheduleTests {
         #expect(schedule.nextDeadline(now: at(seconds: 0)) <= at(seconds: AnnounceSchedule.maxHeard + 1))
     }
 }
+
+@Suite("Whether a silent home registrar is there")
+struct HomeCheckTests {
+    private static let begin = ContinuousClock.Instant.now
+
+    @Test("It is asked after homeCheckInterval of silence, and given up when T1 passes without a word")
+    func asksAndGivesUp() {
+        var check = HomeCheck(timers: .rfc)
+        #expect(check.nextDeadline == nil)
+        check.heard(now: Self.begin)
+        check.heard(now: Self.begin + .seconds(10))
+        #expect(check.timersFired(now: Self.begin + .seconds(39)) == nil)
+        #expect(check.timersFired(now: Self.begin + .seconds(40)) == .ask)
+        #expect(check.isAsking)
+        #expect(check.timersFired(now: Self.begin + .seconds(54)) == nil)
+        #expect(check.timersFired(now: Self.begin + .seconds(55)) == .giveUp)
+        #expect(check.nextDeadline == Self.begin + .seconds(85))
+    }
+
+    @Test("Any word ends the question; without a home nothing is due")
+    func words() {
+        var check = HomeCheck(timers: .rfc)
+        check.heard(now: Self.begin)
+        #expect(check.timersFired(now: Self.begin + .seconds(30)) == .ask)
+        check.heard(now: Self.begin + .seconds(31))
+        #expect(!check.isAsking)
+        #expect(check.timersFired(now: Self.begin + .seconds(60)) == nil)
+        check.homeLost()
+        #expect(check.nextDeadline == nil)
+        #expect(check.timersFired(now: Self.begin + .seconds(100)) == nil)
+    }
+}

@@ -159,4 +159,75 @@ struct StallGuardTests {
         #expect(stall.observe(now: at(seconds: 900)) == nil)
         #expect(!stall.inGrace(now: at(seconds: 900)))
     }
+
+    @Test("Lateness above a quarter of the tolerance makes it more patient, up to three times; punctuality less again")
+    func patience() {
+        var stall = StallGuard(tolerance: .seconds(1), grace: .seconds(10))
+        var now = at(seconds: 0)
+        func late(_ span: Duration) {
+            stall.expect(now + .seconds(2))
+            now += .seconds(2) + span
+            _ = stall.observe(now: now)
+        }
+        late(.milliseconds(250))
+        #expect(stall.patience == 0, "that is ordinary scheduling")
+        for expected in [1, 2, 3, 3] {
+            late(.milliseconds(251))
+            #expect(stall.patience == expected)
+        }
+        #expect(!stall.inGrace(now: now))
+        for expected in [2, 1, 0, 0] {
+            late(.milliseconds(1))
+            #expect(stall.patience == expected)
+        }
+    }
+
+    @Test("Patience goes down once for each tolerance of punctuality, not with each event")
+    func slowForgiveness() {
+        var stall = StallGuard(tolerance: .seconds(1), grace: .seconds(10))
+        for second in [2, 4] {
+            stall.expect(at(seconds: second))
+            _ = stall.observe(now: at(.milliseconds(second * 1_000 + 300)))
+        }
+        #expect(stall.patience == 2)
+        for step in 1...9 {
+            stall.expect(at(.milliseconds(4_300 + 100 * step)))
+            _ = stall.observe(now: at(.milliseconds(4_300 + 100 * step)))
+        }
+        #expect(stall.patience == 2)
+    }
+}
+
+@Suite("Timers of registrars for one another (RFC 5353 §4.2)")
+struct ENRPTimersTests {
+    @Test("The RFC's defaults [ENRP-096, ENRP-158]")
+    func defaults() {
+        let timers = ENRPTimers.rfc
+        #expect(timers.peerHeartbeatCycle == .seconds(30))
+        #expect(timers.maxTimeLastHeard == .seconds(61))
+        #expect(timers.maxTimeNoResponse == .seconds(5))
+        #expect(timers.arbitrationLimit == .seconds(10))
+        #expect(timers.takeoverGuard == timers.maxTimeLastHeard)
+        #expect(timers.resynchronizationInterval == .seconds(15))
+    }
+
+    @Test("Heartbeats are up to an eighth early, evenly spread, never late [ENRP-097]")
+    func heartbeats() {
+        var generator = SeededGenerator(seed: 1)
+        var quarters = [Int](repeating: 0, count: 4)
+        for _ in 0..<4_000 {
+            let pause = ENRPTimers.rfc.nextHeartbeat(after: at(seconds: 0), using: &generator) - at(seconds: 0)
+            #expect((.milliseconds(26_250) ... .seconds(30)).contains(pause))
+            quarters[min(3, Int((pause - .milliseconds(26_250)) / .milliseconds(3_750) * 4))] += 1
+        }
+        for count in quarters { #expect(abs(count - 1_000) <= tolerance(4_000, 0.25)) }
+    }
+
+    @Test("The preset for local networks keeps the order of things")
+    func lan() {
+        let timers = ENRPTimers.lan
+        #expect(timers.maxTimeLastHeard > timers.peerHeartbeatCycle * 2)
+        #expect(timers.maxTimeLastHeard + timers.maxTimeNoResponse < .seconds(1))
+        #expect(timers.reconnectPause < timers.reconnectMax)
+    }
 }

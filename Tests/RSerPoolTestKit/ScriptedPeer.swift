@@ -23,10 +23,12 @@ package actor ScriptedPeer: PortReceiver {
         package var flags: UInt8 { self.bytes.dropFirst().first ?? 0 }
     }
 
-    /// What is sent back on the same link for a message, in order, with PPID 11. `count` is how many of that type have come, this one included.
+    /// What is sent back on the same link for a message, in order, with the peer's PPID. `count` is how many of that type have come, this one included.
     package typealias Script = @Sendable (_ heard: Heard, _ count: Int) -> [[UInt8]]
 
     package nonisolated let node: Node
+    /// The payload protocol of all that it sends, unless the test says otherwise: 11 for ASAP, 12 for ENRP.
+    package nonisolated let payloadProtocol: UInt32
     private nonisolated let host: Host
     private nonisolated let epoch: ContinuousClock.Instant
     private var port: (any Port)?
@@ -39,8 +41,9 @@ package actor ScriptedPeer: PortReceiver {
     private var ends: [LinkID: LinkDownReason] = [:]
     private var linksSeen = 0
 
-    fileprivate init(node: Node, epoch: ContinuousClock.Instant) {
+    fileprivate init(node: Node, payloadProtocol: UInt32, epoch: ContinuousClock.Instant) {
         self.node = node
+        self.payloadProtocol = payloadProtocol
         self.host = node.host
         self.epoch = epoch
     }
@@ -68,7 +71,7 @@ package actor ScriptedPeer: PortReceiver {
             self.counts[heard.type, default: 0] += 1
             guard let script = self.script else { return }
             for answer in script(heard, self.counts[heard.type] ?? 0) {
-                try? port.send(OutboundMessage(bytes: answer, payloadProtocol: ASAPMessage.payloadProtocol), on: link)
+                try? port.send(OutboundMessage(bytes: answer, payloadProtocol: self.payloadProtocol), on: link)
             }
         case .writable: break
         case .down(let link, let reason):
@@ -100,13 +103,16 @@ package actor ScriptedPeer: PortReceiver {
         }
     }
 
-    /// - Parameter link: nil: the one that came up last.
-    package nonisolated func send(_ bytes: [UInt8], payloadProtocol: UInt32 = 11, on link: LinkID? = nil) throws {
+    /// - Parameters:
+    ///   - payloadProtocol: nil: its own.
+    ///   - link: nil: the one that came up last.
+    package nonisolated func send(_ bytes: [UInt8], payloadProtocol: UInt32? = nil, on link: LinkID? = nil) throws {
         try self.act { peer in
             guard let port = peer.port, let link = link ?? peer.links.last?.id else {
                 throw TransportError(.noSuchLink, "\(peer.node.name) has no link")
             }
-            try port.send(OutboundMessage(bytes: bytes, payloadProtocol: payloadProtocol), on: link)
+            try port.send(
+                OutboundMessage(bytes: bytes, payloadProtocol: payloadProtocol ?? peer.payloadProtocol), on: link)
         }
     }
 
@@ -151,6 +157,10 @@ extension ScriptedPeer {
     package nonisolated func heard(_ type: ASAPMessage.MessageType) -> [Heard] {
         self.allHeard.filter { $0.type == type.rawValue }
     }
+
+    package nonisolated func heard(_ type: ENRPMessage.MessageType) -> [Heard] {
+        self.allHeard.filter { $0.type == type.rawValue && $0.payloadProtocol == ENRPMessage.payloadProtocol }
+    }
 }
 
 extension World {
@@ -158,13 +168,15 @@ extension World {
     /// - Parameters:
     ///   - port: 0: any free one.
     ///   - listens: whether others may connect to it.
+    ///   - payloadProtocol: of what it sends: 11 for ASAP, 12 for ENRP.
     package func startPeer(
         _ name: String, _ scheme: LinkScheme = .sctp, port: UInt16 = 0, listens: Bool = true,
         addresses: [IPAddress] = [],
-        sendBufferLimit: Int = 1 << 20
+        payloadProtocol: UInt32 = ASAPMessage.payloadProtocol, sendBufferLimit: Int = 1 << 20
     ) throws -> ScriptedPeer {
         let node = self.startNode(name, addresses: addresses)
-        let peer = ScriptedPeer(node: node, epoch: node.host.clock.now - self.now)
+        let peer = ScriptedPeer(
+            node: node, payloadProtocol: payloadProtocol, epoch: node.host.clock.now - self.now)
         let options = PortOptions(
             scheme: scheme == .sctp ? .sctp : .tcp(framing: { try MessageFraming.frameLength($0) }), port: port,
             acceptsLinks: listens, sendBufferLimit: sendBufferLimit, fastFailureDetection: true)

@@ -53,11 +53,14 @@ package final class ScriptedTranscript: CustomStringConvertible {
     }
 
     private static func text(_ message: OutboundMessage) -> String {
-        guard message.payloadProtocol == ASAPMessage.payloadProtocol else {
-            return "\(message.bytes.count) octets, PPID \(message.payloadProtocol)"
-        }
         let shown = hexadecimal(message.bytes.prefix(96)) + (message.bytes.count > 96 ? "…" : "")
-        return "\(self.name(of: message.bytes)) \(shown)"
+        switch message.payloadProtocol {
+        case ASAPMessage.payloadProtocol: return "\(self.name(of: message.bytes)) \(shown)"
+        case ENRPMessage.payloadProtocol:
+            let name = message.bytes.first.flatMap { ENRPMessage.MessageType(rawValue: $0) }?.name
+            return "ENRP \(name ?? "type \(message.bytes.first ?? 0)") \(shown)"
+        default: return "\(message.bytes.count) octets, PPID \(message.payloadProtocol)"
+        }
     }
 
     private static func name(of bytes: [UInt8]) -> String {

@@ -26,7 +26,7 @@ package struct TimerSettings: Sendable {
         ("keep-alive-interval", \.keepAliveInterval), ("keep-alive-timeout", \.keepAliveTimeout),
         ("minimum-check-interval", \.minimumCheckInterval), ("hunt-stagger", \.huntStagger),
         ("hunt-retry-pause", \.huntRetryPause), ("poll-interval", \.pollInterval),
-        ("stall-tolerance", \.stallTolerance),
+        ("home-check-interval", \.homeCheckInterval), ("stall-tolerance", \.stallTolerance),
     ]
 
     private static let counts: [(name: String, field: any WritableKeyPath<ASAPTimers, Int> & Sendable)] = [

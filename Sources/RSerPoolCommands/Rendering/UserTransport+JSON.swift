@@ -55,12 +55,19 @@ extension SCTPTransport {
 }
 
 extension ServerInformation {
+    /// As an endpoint on a command line.
+    private var endpoint: String {
+        UserTransport.sctp(self.transport).endpointText(encapsulationPort: self.encapsulationPort)
+    }
+
+    /// One line for people.
+    package var line: String { "\(self.id)  \(self.endpoint)" }
+
     /// `{"id","endpoint","addresses"}`, and `"udp"` behind an encapsulation port.
     package var json: JSON {
-        let transport = UserTransport.sctp(self.transport)
         var members: [(String, JSON)] = [
             ("id", self.id.json),
-            ("endpoint", .string(transport.endpointText(encapsulationPort: self.encapsulationPort))),
+            ("endpoint", .string(self.endpoint)),
             ("addresses", .array(self.transport.addresses.map(\.json))),
         ]
         if let port = self.encapsulationPort { members.append(("udp", .integer(port))) }

@@ -34,9 +34,19 @@ package struct CommandFailure: Error, Sendable {
         case let error as PoolError: self.init(Self.exit(for: error), error.message)
         case let error as RegistrarError:
             self.init(error.code == .configurationInvalid ? .usage : .unreachable, error.message)
+        case let error as ENRPQueryError: self.init(Self.exit(for: error.code), error.message)
         case let error as EndpointError: self.init(.usage, error.message)
         case let error as SocketHostError: self.init(.unreachable, error.message)
         default: self.init(.bug, "a bug of ours, please report it: \(error)")
+        }
+    }
+
+    private static func exit(for code: ENRPQueryError.Code) -> CommandExit {
+        switch code {
+        case .endpointInvalid: .usage
+        case .unreachable: .unreachable
+        case .malformed: .undecodable
+        case .refusedForSecurity: .refusedForSecurity
         }
     }
 

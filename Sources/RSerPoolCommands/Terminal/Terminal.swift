@@ -9,6 +9,11 @@ package enum Terminal {
         self.write(line + "\n", to: STDOUT_FILENO)
     }
 
+    /// Text that ends its lines itself.
+    package static func write(_ text: String) {
+        self.write(text, to: STDOUT_FILENO)
+    }
+
     package static func printError(_ line: String) {
         self.write(line + "\n", to: STDERR_FILENO)
     }

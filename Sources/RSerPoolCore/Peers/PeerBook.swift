@@ -37,7 +37,10 @@ package struct PeerBook<Link: Hashable & Sendable>: Sendable {
 
     package subscript(_ number: Int) -> Entry? { self.entries[number] }
 
-    package func number(of link: Link) -> Int? { self.entries.first { $0.value.link == link }?.key }
+    /// The first endpoint that an association leads to: one registrar may be known by several.
+    package func number(of link: Link) -> Int? {
+        self.entries.lazy.filter { $0.value.link == link }.map(\.key).min()
+    }
 
     /// When the next endpoint is to be tried.
     package var nextDeadline: ContinuousClock.Instant? {
@@ -91,13 +94,15 @@ package struct PeerBook<Link: Hashable & Sendable>: Sendable {
     }
 
     /// An association is over, or never came up.
-    /// - Returns: the endpoint that it led to, and whether it had been up.
+    /// - Returns: the first endpoint that it led to, and whether it had been up.
     package mutating func linkDown(_ link: Link, now: ContinuousClock.Instant) -> (number: Int, wasUp: Bool)? {
-        guard let number = self.number(of: link), let entry = self.entries[number] else { return nil }
-        self.entries[number]?.link = nil
-        self.entries[number]?.isUp = false
-        self.postpone(number, now: now)
-        return (number, entry.isUp)
+        let led = self.number(of: link).map { (number: $0, wasUp: self.entries[$0]?.isUp ?? false) }
+        while let number = self.number(of: link) {
+            self.entries[number]?.link = nil
+            self.entries[number]?.isUp = false
+            self.postpone(number, now: now)
+        }
+        return led
     }
 
     /// It could not even be tried.

@@ -80,8 +80,7 @@ package struct MentorSearch: Sendable {
     package mutating func start(
         _ candidates: [Int], now: ContinuousClock.Instant, using generator: inout some RandomNumberGenerator
     ) -> [Action] {
-        guard !candidates.isEmpty || self.isDiscovering else { return self.serve(.alone) }
-        return self.proceed(candidates, now: now, using: &generator)
+        self.proceed(candidates, now: now, using: &generator)
     }
 
     /// There is an association with that endpoint.
@@ -174,6 +173,8 @@ package struct MentorSearch: Sendable {
     private mutating func proceed(
         _ candidates: [Int], now: ContinuousClock.Instant, using generator: inout some RandomNumberGenerator
     ) -> [Action] {
+        // All that were named turned out to be ourselves.
+        if candidates.isEmpty, !self.isDiscovering { return self.serve(.alone) }
         if let next = candidates.first(where: { !self.tried.contains($0) }) {
             self.tried.insert(next)
             self.state = .contacting(next, deadline: now + self.timers.maxTimeNoResponse)

@@ -69,6 +69,16 @@ package struct PoolSubscription: Sendable {
         return self.interrupt() + [.hunt]
     }
 
+    /// Whether increments come by themselves. An answer without one is then no update, so the registrar can be asked
+    /// something to see whether it is there.
+    package var followsIncrements: Bool { if case .following(.some) = self.state { true } else { false } }
+
+    /// The registrar does not answer, though its association stands.
+    package mutating func homeIsSilent(now: ContinuousClock.Instant) -> [Action] {
+        guard self.followsIncrements else { return [] }
+        return self.interrupt() + [.hunt] + self.ask(now: now)
+    }
+
     package mutating func timersFired(now: ContinuousClock.Instant) -> [Action] {
         switch self.state {
         case .asking(let t1, _) where t1 <= now: self.interrupt() + [.hunt] + self.ask(now: now)

@@ -41,6 +41,8 @@ public struct ASAPTimers: Hashable, Sendable {
     public var huntRetryPause: Duration = .seconds(1)
     /// How often a pool that cannot be subscribed to is asked for. 1 s.
     public var pollInterval: Duration = .seconds(1)
+    /// How long a pool user that waits for updates lets its registrar be silent before it asks whether it is there. 30 s.
+    public var homeCheckInterval: Duration = .seconds(30)
     /// How late a timer may be before a process takes it that it was itself stopped. 1 s.
     public var stallTolerance: Duration = .seconds(1)
 
@@ -66,6 +68,7 @@ public struct ASAPTimers: Hashable, Sendable {
         timers.huntStagger = .milliseconds(50)
         timers.huntRetryPause = .milliseconds(100)
         timers.pollInterval = .milliseconds(250)
+        timers.homeCheckInterval = .milliseconds(500)
         timers.stallTolerance = .milliseconds(300)
         return timers
     }()

@@ -336,7 +336,7 @@ struct PoolElementTests {
     @Test(
         """
         H = 1 from another registrar: acknowledged first, then it is home, and is registered with [ASAP-017, \
-        ASAP-152, ASAP-154, ASAP-156]
+        ASAP-152, ASAP-154, ASAP-156, ENRP-165]
         """
     )
     func adoption() throws {
@@ -359,7 +359,7 @@ struct PoolElementTests {
     @Test(
         """
         A keep-alive for another pool is discarded, adoption and all; so is one that names another element \
-        [ASAP-148, ASAP-157, WIRE-054]
+        [ASAP-148, ASAP-157, ENRP-165, WIRE-054]
         """
     )
     func otherPool() throws {

@@ -377,3 +377,33 @@ struct ScenarioTests {
         #expect(changes.all.count == 1)
     }
 }
+
+@Suite("A home registrar that hangs while its associations stand")
+struct HangingHomeTests {
+    @Test("A watcher that hears nothing asks, goes to another registrar and resumes there, within two seconds with lan")
+    func watcherMoves() throws {
+        var options = WorldOptions()
+        options.sctpStack = .kernel
+        let lab = ClientWorld(options: options)
+        let first = try lab.startRegistrar("first", id: 1) {
+            $0.timers = .lan
+            $0.enrpTimers = .lan
+        }
+        let second = try lab.startRegistrar("second", id: 2) {
+            $0.timers = .lan
+            $0.enrpTimers = .lan
+            $0.peers = [.sctp("\(first.node.addresses[0])", port: 9901)]
+        }
+        let registrars = [first.endpoint, second.endpoint]
+        let element = try lab.element(registrars: registrars) { $0.timers = .lan }
+        let user = try lab.user(registrars: registrars) { $0.timers = .lan }
+        let changes = user.watch()
+        try lab.world.run(for: .seconds(3))
+        #expect(changes.all.map(short) == ["snapshot \(element.id)"])
+        lab.world.freeze(first.node)
+        try lab.world.run(for: .seconds(2))
+        #expect(changes.all.map(short).contains("resumed"), "\(changes.all.map(short))\(lab.transcript)")
+        #expect(!changes.all.contains { if case .left = $0 { true } else { false } })
+        try lab.world.shutDown()
+    }
+}
