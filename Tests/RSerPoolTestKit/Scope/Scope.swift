@@ -65,6 +65,7 @@ package struct ScopeOutcome: Sendable {
 /// - `resolutions`: in quiet times each resolution succeeds and gives living elements only; none hangs.
 /// - `quiet`: in quiet times nobody dies, is taken over, removed, or has to resynchronise.
 /// - `processes`: no process fails, none lives on after its death, none is busy without end.
+/// - `trials`: where one single thing happens while all is well (``Scope/Trial``), its effect is small and known.
 /// - `calm`: where nothing ever goes wrong, nobody is ever removed or taken over, and no home is lost.
 package final class Scope {
     let settings: ScopeSettings
@@ -76,6 +77,7 @@ package final class Scope {
     var users: [UserSlot] = []
     /// What is wrong now, and when it will be right again.
     var repairs: [Repair] = []
+    var resynchronizedAtFirst: [String: UInt64] = [:]
     private var longestSettling = Duration.zero
     private var era = 0
 
@@ -119,6 +121,9 @@ package final class Scope {
             try self.settle()
             // While registrars look for one another they let nobody in for long.
             for slot in self.elements { slot.homesLost.value = 0 }
+            for slot in self.registrars {
+                self.resynchronizedAtFirst[slot.name] = slot.inspect { $0.statistics[.resynchronizations] ?? 0 }
+            }
             try self.stayQuiet()
             try self.beCalm()
             try self.settle()
@@ -131,6 +136,7 @@ package final class Scope {
             self.heal()
             try self.settle()
             try self.stayQuiet()
+            try self.stand(.allCases[Int(self.below(UInt64(Trial.allCases.count)))])
         }
     }
 

@@ -134,6 +134,8 @@ final class UserSlot {
     struct View: Sendable {
         var members: [PoolElementID: PoolMember]?
         var isInterrupted = false
+        /// Those of whom it was told that they left.
+        var left: [PoolElementID] = []
     }
 
     let name: String
@@ -202,7 +204,10 @@ extension Kept where Value == [PoolHandle: UserSlot.View] {
         case .snapshot(let members):
             view.members = Dictionary(members.map { ($0.id, $0) }, uniquingKeysWith: { $1 })
         case .joined(let member), .updated(let member): view.members?[member.id] = member
-        case .left(let member): view.members?[member.id] = nil
+        case .left(let member):
+            view.members?[member.id] = nil
+            view.left.append(member.id)
+            if view.left.count > 100 { view.left.removeFirst() }
         case .interrupted: view.isInterrupted = true
         case .resumed: view.isInterrupted = false
         }

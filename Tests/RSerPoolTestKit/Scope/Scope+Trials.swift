@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import RSerPool
+internal import RSerPoolCore
+internal import RSerPoolRegistrar
+internal import RSerPoolTransport
+internal import RSerPoolWire
+
+// One single thing happens while all is well.
+extension Scope {
+    enum Trial: CaseIterable {
+        /// A registrar dies: exactly one takes it over, with everybody's agreement, and no living element is removed. One
+        /// that comes in its place knows all elements when it begins to serve.
+        case registrarDies
+        /// A registrar stands still: when it goes on it removes nobody.
+        case registrarHangs
+        /// An element stands still: it is removed as soon as keep-alives can tell, and comes back at once when it goes on.
+        case elementHangs
+        case nothing
+    }
+
+    func stand(_ trial: Trial) throws {
+        switch trial {
+        case .registrarDies: try self.letRegistrarDie()
+        case .registrarHangs: try self.letRegistrarHang()
+        case .elementHangs: try self.letElementHang()
+        case .nothing: break
+        }
+    }
+
+    private func sum(_ counter: RegistrarCounter) -> UInt64 {
+        self.living.reduce(0) { $0 + ($1.inspect { $0.statistics[counter] ?? 0 } ?? 0) }
+    }
+
+    private func letRegistrarDie() throws {
+        guard self.living.count > 1, let slot = self.pick(self.living), let node = slot.node else { return }
+        self.remark("trial: \(slot.name) dies")
+        slot.state = .down
+        for user in self.users { for pool in user.views.value.keys { user.views.value[pool]?.left = [] } }
+        let counters: [RegistrarCounter] = [.takeoversForced, .elementsRemoved, .replicasExpired, .takeoversSuffered]
+        let before = counters.map(self.sum)
+        let completed = self.sum(.takeoversCompleted)
+        try self.world.crash(node, self.chance(0.5) ? .process : .machine)
+        try self.settle()
+        for (counter, count) in zip(counters, before) where self.sum(counter) != count {
+            throw ScopeFailure(
+                "trials", "\(slot.name) died, and \(counter.rawValue) went up by \(self.sum(counter) - count)")
+        }
+        guard self.sum(.takeoversCompleted) == completed + 1 else {
+            throw ScopeFailure(
+                "trials", "\(slot.name) was taken over \(self.sum(.takeoversCompleted) - completed) times")
+        }
+        for user in self.users {
+            for pool in self.settings.pools {
+                let left = user.views.value[pool.handle]?.left ?? []
+                if let id = left.first(where: self.ids(in: pool.handle).contains) {
+                    throw ScopeFailure("trials", "\(slot.name) died, and \(user.name) saw \(id) leave, which lives")
+                }
+            }
+        }
+        // A chain needs all of its links.
+        if self.settings.acquaintance == .chain || self.chance(0.7) { try self.letRegistrarJoin(slot) }
+    }
+
+    private func letRegistrarJoin(_ slot: RegistrarSlot) throws {
+        self.remark("trial: \(slot.name) joins")
+        self.start(slot)
+        // The first of a chain knows nobody to ask.
+        guard self.settings.acquaintance == .all else { return try self.settle() }
+        let end = self.world.now + self.times.enrp.mentorSearchTime * 2
+        var isServing = false
+        while !isServing, self.world.now < end {
+            try self.pass(until: self.world.now + self.times.slice / 20)
+            isServing = slot.inspect { $0.isReady } ?? false
+        }
+        let members = slot.inspect { $0.members } ?? [:]
+        for element in self.elements where element.state == .up {
+            guard let id = element.id, members[ElementKey(pool: element.pool.handle, id: id)] != nil else {
+                throw ScopeFailure(
+                    "trials",
+                    "\(slot.name) \(isServing ? "serves" : "does not even serve") and does not know \(element.name)")
+            }
+        }
+        try self.settle()
+    }
+
+    private func letRegistrarHang() throws {
+        guard let slot = self.pick(self.living), let node = slot.node else { return }
+        self.remark("trial: \(slot.name) hangs")
+        let before = slot.inspect { $0.statistics[.elementsRemoved] ?? 0 } ?? 0
+        self.world.freeze(node)
+        try self.pass(until: self.world.now + self.times.asap.keepAliveTimeout * (2 + 6 * self.fraction()))
+        self.world.thaw(node)
+        try self.settle()
+        let after = slot.inspect { $0.statistics[.elementsRemoved] ?? 0 } ?? 0
+        guard after == before else {
+            throw ScopeFailure("trials", "\(slot.name) hung, went on, and removed \(after - before) living elements")
+        }
+    }
+
+    private func letElementHang() throws {
+        guard let slot = self.pick(self.elements.filter({ $0.state == .up })), let node = slot.node, let id = slot.id
+        else { return }
+        let key = ElementKey(pool: slot.pool.handle, id: id)
+        self.remark("trial: \(slot.name) hangs")
+        self.world.freeze(node)
+        let asap = self.times.asap
+        // The next keep-alive, its answer, and a bit for a registrar that is late itself.
+        let limit = (asap.keepAliveInterval * 3 / 2 + asap.keepAliveTimeout * 2) * 11 / 10 + .seconds(1)
+        try self.pass(until: self.world.now + limit)
+        for registrar in self.living where registrar.inspect({ $0.members[key] != nil }) == true {
+            throw ScopeFailure("trials", "\(registrar.name) still has \(slot.name), which has hung for \(limit)")
+        }
+        self.world.thaw(node)
+        let patience = asap.t2Registration + self.times.slice * 3
+        try self.pass(until: self.world.now + patience)
+        for registrar in self.living where registrar.inspect({ $0.members[key] != nil }) == false {
+            throw ScopeFailure(
+                "trials", "\(slot.name) went on \(patience) ago, and \(registrar.name) does not have it back")
+        }
+        try self.settle()
+    }
+}
