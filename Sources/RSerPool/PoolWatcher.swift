@@ -33,8 +33,8 @@ actor PoolWatcher {
 
     private var home: HomeLink
     private var homeCheck: HomeCheck
-    /// Questions to the present home whether it is there that it has not answered; it answers in order.
-    private var openChecks = 0
+    /// The pools of questions to the present home whether it is there that it has not answered; it answers in order.
+    private var openChecks: [PoolHandle] = []
     private var pools: [PoolHandle: Watched] = [:]
     private var ports: (sctp: (any Port)?, tcp: (any Port)?) = (nil, nil)
 
@@ -161,10 +161,10 @@ actor PoolWatcher {
             switch outcome {
             case .found:
                 self.homeCheck.heard(now: self.host.clock.now)
-                self.openChecks = 0
+                self.openChecks = []
             case .lost:
                 self.homeCheck.homeLost()
-                self.openChecks = 0
+                self.openChecks = []
             case .kept, .nobodyThere: break
             }
             for pool in self.pools.keys.sorted() {
@@ -204,7 +204,7 @@ actor PoolWatcher {
             else { return }
             let request = HandleResolution(pool: pool, wantsUpdates: false, count: 1)
             if let bytes = try? request.encoded(for: self.home.dialect.audience), self.home.send(bytes) {
-                self.openChecks += 1
+                self.openChecks.append(pool)
             }
         case .giveUp:
             self.logger.info("the home registrar does not answer")
@@ -217,8 +217,10 @@ actor PoolWatcher {
     /// Whether it answers our question whether the registrar is there. Another word of the registrar may have come between
     /// the two; what the answer lists is never all of the pool.
     private func isAnswerToCheck(_ response: HandleResolutionResponse) -> Bool {
-        guard self.openChecks > 0, response.increment == nil, !response.updatesFollow else { return false }
-        self.openChecks -= 1
+        guard response.increment == nil, !response.updatesFollow,
+            let index = self.openChecks.firstIndex(of: response.pool)
+        else { return false }
+        self.openChecks.remove(at: index)
         guard case .members = response.outcome else { return false }
         return true
     }
