@@ -32,6 +32,12 @@ extension Scope {
         self.living.reduce(0) { $0 + ($1.inspect { $0.statistics[counter] ?? 0 } ?? 0) }
     }
 
+    private func each(_ counter: RegistrarCounter) -> [RegistrarID: UInt64] {
+        var counts: [RegistrarID: UInt64] = [:]
+        for slot in self.living { counts[slot.id] = slot.inspect { $0.statistics[counter] ?? 0 } }
+        return counts
+    }
+
     private func letRegistrarDie() throws {
         guard self.living.count > 1, let slot = self.pick(self.living), let node = slot.node else { return }
         self.remark("trial: \(slot.name) dies")
@@ -40,6 +46,8 @@ extension Scope {
         let counters: [RegistrarCounter] = [.takeoversForced, .elementsRemoved, .replicasExpired, .takeoversSuffered]
         let before = counters.map(self.sum)
         let completed = self.sum(.takeoversCompleted)
+        let initiated = self.each(.takeoversInitiated)
+        let won = self.each(.takeoversCompleted)
         try self.world.crash(node, self.chance(0.5) ? .process : .machine)
         try self.settle()
         for (counter, count) in zip(counters, before) where self.sum(counter) != count {
@@ -49,6 +57,12 @@ extension Scope {
         guard self.sum(.takeoversCompleted) == completed + 1 else {
             throw ScopeFailure(
                 "trials", "\(slot.name) was taken over \(self.sum(.takeoversCompleted) - completed) times")
+        }
+        let initiators = self.living.filter { self.each(.takeoversInitiated)[$0.id] != initiated[$0.id] }.map(\.id)
+        let winner = self.living.first { self.each(.takeoversCompleted)[$0.id] != won[$0.id] }?.id
+        guard winner == initiators.max() else {
+            throw ScopeFailure(
+                "trials", "of \(initiators), \(winner.map { "\($0)" } ?? "nobody") took \(slot.name) over")
         }
         for user in self.users {
             for pool in self.settings.pools {
