@@ -183,7 +183,7 @@ extension Scope {
         }
     }
 
-    private func leave(_ slot: ElementSlot) {
+    func leave(_ slot: ElementSlot) {
         self.bury(slot)
         slot.state = .leaving
         self.remark("\(slot.name) leaves")

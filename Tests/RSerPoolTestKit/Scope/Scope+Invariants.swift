@@ -229,7 +229,7 @@ extension Scope {
                 ("elements given up", figures.givenUp, elements), ("adopted", figures.adopted, 0),
                 ("pools", figures.pools, self.settings.pools.count),
                 ("deadlines", figures.deadlines, elements + living.count + self.settings.pools.count + 4),
-                ("book entries", figures.bookEntries, self.registrars.count),
+                ("book entries", figures.bookEntries, self.registrars.count - (slot.hasChangedID ? 0 : 1)),
             ]
             for (name, count, limit) in most where count > limit {
                 throw ScopeFailure("bounds", "\(slot.name) has \(count) \(name), more than \(limit)")

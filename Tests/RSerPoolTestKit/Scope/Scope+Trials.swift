@@ -16,7 +16,13 @@ extension Scope {
         case registrarHangs
         /// An element stands still: it is removed as soon as keep-alives can tell, and comes back at once when it goes on.
         case elementHangs
-        case nothing
+        /// The first registrar that wants to take over a dead one dies as well, while one of the others says nothing.
+        case initiatorDies
+        /// Two registrars cannot reach one another for a moment, and an element of the one leaves meanwhile: the other
+        /// finds out, and takes nobody else for gone.
+        case updatesMissed
+        /// An element and its home lose their association: all know its new home without an audit.
+        case homeLost
     }
 
     func stand(_ trial: Trial) throws {
@@ -24,7 +30,9 @@ extension Scope {
         case .registrarDies: try self.letRegistrarDie()
         case .registrarHangs: try self.letRegistrarHang()
         case .elementHangs: try self.letElementHang()
-        case .nothing: break
+        case .initiatorDies: try self.letInitiatorDie()
+        case .updatesMissed: try self.letUpdatesBeMissed()
+        case .homeLost: try self.letHomeBeLost()
         }
     }
 
@@ -42,8 +50,10 @@ extension Scope {
         guard self.living.count > 1, let slot = self.pick(self.living), let node = slot.node else { return }
         self.remark("trial: \(slot.name) dies")
         slot.state = .down
-        for user in self.users { for pool in user.views.value.keys { user.views.value[pool]?.left = [] } }
-        let counters: [RegistrarCounter] = [.takeoversForced, .elementsRemoved, .replicasExpired, .takeoversSuffered]
+        self.forgetWhoLeft()
+        let counters: [RegistrarCounter] = [
+            .takeoversForced, .elementsRemoved, .replicasExpired, .takeoversSuffered, .resynchronizations,
+        ]
         let before = counters.map(self.sum)
         let completed = self.sum(.takeoversCompleted)
         let initiated = self.each(.takeoversInitiated)
@@ -64,14 +74,7 @@ extension Scope {
             throw ScopeFailure(
                 "trials", "of \(initiators), \(winner.map { "\($0)" } ?? "nobody") took \(slot.name) over")
         }
-        for user in self.users {
-            for pool in self.settings.pools {
-                let left = user.views.value[pool.handle]?.left ?? []
-                if let id = left.first(where: self.ids(in: pool.handle).contains) {
-                    throw ScopeFailure("trials", "\(slot.name) died, and \(user.name) saw \(id) leave, which lives")
-                }
-            }
-        }
+        try self.checkNobodyLeft("\(slot.name) died")
         // A chain needs all of its links.
         if self.settings.acquaintance == .chain || self.chance(0.7) { try self.letRegistrarJoin(slot) }
     }
@@ -133,5 +136,82 @@ extension Scope {
                 "trials", "\(slot.name) went on \(patience) ago, and \(registrar.name) does not have it back")
         }
         try self.settle()
+    }
+
+    private func forgetWhoLeft() {
+        for user in self.users { for pool in self.settings.pools { user.views.value[pool.handle]?.left = [] } }
+    }
+
+    private func checkNobodyLeft(_ what: String) throws {
+        for user in self.users {
+            for pool in self.settings.pools {
+                let left = user.views.value[pool.handle]?.left ?? []
+                if let id = left.first(where: self.ids(in: pool.handle).contains) {
+                    throw ScopeFailure("trials", "\(what), and \(user.name) saw \(id) leave, which lives")
+                }
+            }
+        }
+    }
+
+    private func letInitiatorDie() throws {
+        guard self.living.count > 2, let slot = self.pick(self.living), let node = slot.node else { return }
+        let silent = self.pick(self.living.filter { $0 !== slot })
+        self.remark("trial: \(slot.name) dies, and who wants to take it over")
+        slot.state = .down
+        try self.world.crash(node, .machine)
+        let before = self.each(.takeoversInitiated)
+        let limit = self.times.enrp.maxTimeLastHeard + self.times.enrp.maxTimeNoResponse * 2
+        try self.world.run(
+            atMost: limit, until: { self.living.contains { self.each(.takeoversInitiated)[$0.id] != before[$0.id] } })
+        let initiators = self.living.filter { self.each(.takeoversInitiated)[$0.id] != before[$0.id] }
+        if let silent, let node = silent.node, !initiators.contains(where: { $0 === silent }) {
+            self.world.freeze(node)
+            self.repairs.append(Repair(at: self.world.now + self.times.enrp.maxTimeNoResponse, .thaw(node)))
+        }
+        // The acknowledgements of others are on their way, and the silent one's is missing.
+        try self.world.run(for: self.settings.conditions.latency * 4 + self.settings.conditions.jitter * 2)
+        for initiator in initiators where initiator !== silent {
+            guard self.living.count > 1, let node = initiator.node else { continue }
+            initiator.state = .down
+            try self.world.crash(node, .machine)
+            self.repairs.append(
+                Repair(at: self.world.now + self.times.enrp.maxTimeNoResponse * 4, .registrarReturns(initiator)))
+        }
+        while !self.repairs.isEmpty { try self.pass(until: self.world.now + self.times.slice) }
+        if self.settings.acquaintance == .chain { self.start(slot) }
+        try self.settle()
+    }
+
+    private func letUpdatesBeMissed() throws {
+        let candidates = self.elements.filter { $0.state == .up }
+        guard self.living.count > 1, let element = self.pick(candidates),
+            let home = self.living.first(where: { $0.addresses == element.inspect { $0.homeBelief.addresses } }),
+            let other = self.pick(self.living.filter { $0 !== home }), let first = home.node, let second = other.node
+        else { return }
+        self.remark("trial: \(other.name) misses what \(home.name) says")
+        self.forgetWhoLeft()
+        self.world.loseLinks(between: first, and: second)
+        self.leave(element)
+        try self.pass(until: self.world.now + self.times.slice)
+        try self.settle()
+        try self.checkNobodyLeft("\(other.name) missed what \(home.name) said")
+        self.start(element)
+        try self.settle()
+    }
+
+    private func letHomeBeLost() throws {
+        guard self.living.count > 1, let element = self.pick(self.elements.filter { $0.state == .up }),
+            let home = self.living.first(where: { $0.addresses == element.inspect { $0.homeBelief.addresses } }),
+            let first = element.node, let second = home.node
+        else { return }
+        self.remark("trial: \(element.name) and \(home.name) lose their association")
+        let before = self.sum(.resynchronizations)
+        self.world.loseLinks(between: first, and: second)
+        // Both have to notice, which takes a while on associations that are not watched closely.
+        try self.pass(until: self.world.now + .seconds(7))
+        try self.settle()
+        guard self.sum(.resynchronizations) == before else {
+            throw ScopeFailure("trials", "\(element.name) lost its home, and an audit was needed")
+        }
     }
 }

@@ -77,6 +77,8 @@ package final class Scope {
     var users: [UserSlot] = []
     /// What is wrong now, and when it will be right again.
     var repairs: [Repair] = []
+    /// So many messages between two looks at the scope are no sensible conversation; some hundreds are.
+    private static let storm = 30_000
     var resynchronizedAtFirst: [String: UInt64] = [:]
     private var longestSettling = Duration.zero
     private var era = 0
@@ -191,6 +193,7 @@ package final class Scope {
     func changeID(of slot: RegistrarSlot) {
         var ids = Set(self.registrars.map(\.id.rawValue))
         slot.id = self.drawRegistrarID(avoiding: &ids)
+        slot.hasChangedID = true
     }
 
     func start(_ slot: RegistrarSlot) {
@@ -259,13 +262,22 @@ package final class Scope {
     /// Lets time pass, with the repairs that fall into it.
     func pass(until moment: Duration) throws {
         while let next = self.repairs.map(\.at).min(), next <= moment {
-            try self.world.run(until: max(next, self.world.now))
+            try self.run(until: max(next, self.world.now))
             let due = self.repairs.filter { $0.at <= self.world.now }
             self.repairs.removeAll { $0.at <= self.world.now }
             for repair in due { try self.carryOut(repair) }
         }
-        try self.world.run(until: moment)
+        try self.run(until: moment)
         try self.lookAfterProcesses()
+    }
+
+    private func run(until moment: Duration) throws {
+        let limit = self.world.counters.messagesSent + Self.storm
+        let outcome = try self.world.run(
+            atMost: moment - self.world.now, until: { self.world.counters.messagesSent > limit })
+        if outcome == .reached {
+            throw ScopeFailure("processes", "more than \(Self.storm) messages within \(self.times.slice) or so")
+        }
     }
 
     /// Waits until all is well.

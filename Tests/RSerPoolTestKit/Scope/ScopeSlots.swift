@@ -21,6 +21,8 @@ final class RegistrarSlot {
     let addresses: [IPAddress]
     let drift: ClockDrift
     var id: RegistrarID
+    /// Somebody else was there before: others may tell it of its own endpoint.
+    var hasChangedID = false
     var state = State.down
     var node: Node?
     var registrar: Registrar?
