@@ -33,6 +33,8 @@ actor PoolWatcher {
 
     private var home: HomeLink
     private var homeCheck: HomeCheck
+    /// The pools of questions to the present home whether it is there that it has not answered; it answers in order.
+    private var openChecks: [PoolHandle] = []
     private var pools: [PoolHandle: Watched] = [:]
     private var ports: (sctp: (any Port)?, tcp: (any Port)?) = (nil, nil)
 
@@ -157,8 +159,12 @@ actor PoolWatcher {
     private func take(_ outcomes: [HomeLink.Outcome]) {
         for outcome in outcomes {
             switch outcome {
-            case .found: self.homeCheck.heard(now: self.host.clock.now)
-            case .lost: self.homeCheck.homeLost()
+            case .found:
+                self.homeCheck.heard(now: self.host.clock.now)
+                self.openChecks = []
+            case .lost:
+                self.homeCheck.homeLost()
+                self.openChecks = []
             case .kept, .nobodyThere: break
             }
             for pool in self.pools.keys.sorted() {
@@ -197,7 +203,9 @@ actor PoolWatcher {
                 })
             else { return }
             let request = HandleResolution(pool: pool, wantsUpdates: false, count: 1)
-            if let bytes = try? request.encoded(for: self.home.dialect.audience) { _ = self.home.send(bytes) }
+            if let bytes = try? request.encoded(for: self.home.dialect.audience), self.home.send(bytes) {
+                self.openChecks.append(pool)
+            }
         case .giveUp:
             self.logger.info("the home registrar does not answer")
             for pool in self.pools.keys.sorted() {
@@ -206,10 +214,15 @@ actor PoolWatcher {
         }
     }
 
-    /// Whether it answers our question whether the registrar is there: one that nobody else has asked.
+    /// Whether it answers our question whether the registrar is there. Another word of the registrar may have come between
+    /// the two; what the answer lists is never all of the pool.
     private func isAnswerToCheck(_ response: HandleResolutionResponse) -> Bool {
-        guard self.homeCheck.isAsking, case .members = response.outcome else { return false }
-        return response.increment == nil && self.pools[response.pool]?.subscription.followsIncrements == true
+        guard response.increment == nil, !response.updatesFollow,
+            let index = self.openChecks.firstIndex(of: response.pool)
+        else { return false }
+        self.openChecks.remove(at: index)
+        guard case .members = response.outcome else { return false }
+        return true
     }
 
     private func handle(_ event: LinkEvent) {

@@ -23,6 +23,9 @@ package struct RegistrarFigures: Hashable, Sendable {
 }
 
 extension Registrar {
+    /// Whether pool elements and pool users are let in.
+    package var isReady: Bool { self.search == nil && !self.enrpPorts.isEmpty }
+
     package var figures: RegistrarFigures {
         RegistrarFigures(
             links: self.links.count, connections: self.connections.count,

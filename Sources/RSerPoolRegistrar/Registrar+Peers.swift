@@ -276,7 +276,10 @@ extension Registrar {
     func forgetTakenOver(_ id: RegistrarID) {
         let links = self.connections.filter { $0.value.peer == id }.keys.sorted { $0.number < $1.number }
         self.forgetPeer(id)
-        for link in links { self.send(self.presence(over: link, replyRequired: true), over: link) }
+        for link in links {
+            self.send(self.presence(over: link, replyRequired: true), over: link)
+            self.connections[link]?.isGreeted = true
+        }
     }
 
     func forgetPeer(_ id: RegistrarID) {

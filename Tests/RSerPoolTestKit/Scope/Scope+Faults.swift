@@ -183,14 +183,14 @@ extension Scope {
         }
     }
 
-    private func leave(_ slot: ElementSlot) {
+    func leave(_ slot: ElementSlot) {
         self.bury(slot)
         slot.state = .leaving
         self.remark("\(slot.name) leaves")
         _ = slot.inspect { $0.deregister() }
     }
 
-    private func bury(_ slot: ElementSlot) {
+    func bury(_ slot: ElementSlot) {
         slot.state = .down
         if let id = slot.id { slot.past.append((id, self.world.now)) }
     }
@@ -207,11 +207,11 @@ extension Scope {
         self.registrars.compactMap(\.node) + self.elements.compactMap(\.node) + self.users.compactMap(\.node)
     }
 
-    private func pick<Choice>(_ choices: [Choice]) -> Choice? {
+    func pick<Choice>(_ choices: [Choice]) -> Choice? {
         choices.isEmpty ? nil : choices[Int(self.below(UInt64(choices.count)))]
     }
 
-    private func fraction() -> Double { Double(self.below(1 << 32)) / Double(1 << 32 as UInt64) }
+    func fraction() -> Double { Double(self.below(1 << 32)) / Double(1 << 32 as UInt64) }
 
     private func direction() -> Direction { [.both, .forth, .back][Int(self.below(3))] }
 

@@ -28,7 +28,7 @@ extension Scope {
         }
     }
 
-    private var living: [RegistrarSlot] { self.registrars.filter { $0.state == .up } }
+    var living: [RegistrarSlot] { self.registrars.filter { $0.state == .up } }
 
     /// What is not as it has to be when everything has healed.
     func disagreement() -> ScopeFailure? {
@@ -159,7 +159,7 @@ extension Scope {
         return nil
     }
 
-    private func ids(in pool: PoolHandle) -> [PoolElementID] {
+    func ids(in pool: PoolHandle) -> [PoolElementID] {
         self.elements.filter { $0.state == .up && $0.pool.handle == pool }.compactMap(\.id).sorted()
     }
 
@@ -170,7 +170,7 @@ extension Scope {
         let counters: [RegistrarCounter] = [
             .resynchronizations, .takeoversInitiated, .elementsRemoved, .replicasPurged, .replicasExpired, .peersDied,
             .homesDisputed, .elementsReclaimed, .identifierClashes, .messagesMalformed, .peerErrorsReceived,
-            .registrationsRejected, .deregistrationsRejected,
+            .registrationsRejected, .deregistrationsRejected, .updatesRefused, .messagesIgnored, .takeoversSuffered,
         ]
         var all: [String: UInt64] = [:]
         for slot in self.living {
@@ -229,7 +229,7 @@ extension Scope {
                 ("elements given up", figures.givenUp, elements), ("adopted", figures.adopted, 0),
                 ("pools", figures.pools, self.settings.pools.count),
                 ("deadlines", figures.deadlines, elements + living.count + self.settings.pools.count + 4),
-                ("book entries", figures.bookEntries, self.registrars.count),
+                ("book entries", figures.bookEntries, self.registrars.count - (slot.hasChangedID ? 0 : 1)),
             ]
             for (name, count, limit) in most where count > limit {
                 throw ScopeFailure("bounds", "\(slot.name) has \(count) \(name), more than \(limit)")
@@ -253,6 +253,15 @@ extension Scope {
             .takeoversInitiated, .elementsRemoved, .replicasExpired, .replicasPurged, .peersDied, .homesDisputed,
             .elementsReclaimed, .stalls, .takeoversSuffered, .messagesMalformed,
         ]
+        for slot in self.living {
+            let statistics = slot.inspect { $0.statistics } ?? [:]
+            // While registrars start they may miss something.
+            let (count, atFirst) = (statistics[.resynchronizations] ?? 0, self.resynchronizedAtFirst[slot.name] ?? 0)
+            guard count == atFirst else {
+                throw ScopeFailure(
+                    "calm", "\(slot.name) resynchronised \(count - atFirst) times, and nothing went wrong")
+            }
+        }
         for slot in self.living {
             let statistics = slot.inspect { $0.statistics } ?? [:]
             for counter in forbidden where statistics[counter] ?? 0 > 0 {

@@ -65,6 +65,7 @@ package struct ScopeOutcome: Sendable {
 /// - `resolutions`: in quiet times each resolution succeeds and gives living elements only; none hangs.
 /// - `quiet`: in quiet times nobody dies, is taken over, removed, or has to resynchronise.
 /// - `processes`: no process fails, none lives on after its death, none is busy without end.
+/// - `trials`: where one single thing happens while all is well (``Scope/Trial``), its effect is small and known.
 /// - `calm`: where nothing ever goes wrong, nobody is ever removed or taken over, and no home is lost.
 package final class Scope {
     let settings: ScopeSettings
@@ -76,6 +77,9 @@ package final class Scope {
     var users: [UserSlot] = []
     /// What is wrong now, and when it will be right again.
     var repairs: [Repair] = []
+    /// So many messages between two looks at the scope are no sensible conversation; some hundreds are.
+    private static let storm = 30_000
+    var resynchronizedAtFirst: [String: UInt64] = [:]
     private var longestSettling = Duration.zero
     private var era = 0
 
@@ -119,6 +123,9 @@ package final class Scope {
             try self.settle()
             // While registrars look for one another they let nobody in for long.
             for slot in self.elements { slot.homesLost.value = 0 }
+            for slot in self.registrars {
+                self.resynchronizedAtFirst[slot.name] = slot.inspect { $0.statistics[.resynchronizations] ?? 0 }
+            }
             try self.stayQuiet()
             try self.beCalm()
             try self.settle()
@@ -131,6 +138,7 @@ package final class Scope {
             self.heal()
             try self.settle()
             try self.stayQuiet()
+            try self.stand(.allCases[Int(self.below(UInt64(Trial.allCases.count)))])
         }
     }
 
@@ -185,6 +193,7 @@ package final class Scope {
     func changeID(of slot: RegistrarSlot) {
         var ids = Set(self.registrars.map(\.id.rawValue))
         slot.id = self.drawRegistrarID(avoiding: &ids)
+        slot.hasChangedID = true
     }
 
     func start(_ slot: RegistrarSlot) {
@@ -253,13 +262,22 @@ package final class Scope {
     /// Lets time pass, with the repairs that fall into it.
     func pass(until moment: Duration) throws {
         while let next = self.repairs.map(\.at).min(), next <= moment {
-            try self.world.run(until: max(next, self.world.now))
+            try self.run(until: max(next, self.world.now))
             let due = self.repairs.filter { $0.at <= self.world.now }
             self.repairs.removeAll { $0.at <= self.world.now }
             for repair in due { try self.carryOut(repair) }
         }
-        try self.world.run(until: moment)
+        try self.run(until: moment)
         try self.lookAfterProcesses()
+    }
+
+    private func run(until moment: Duration) throws {
+        let limit = self.world.counters.messagesSent + Self.storm
+        let outcome = try self.world.run(
+            atMost: moment - self.world.now, until: { self.world.counters.messagesSent > limit })
+        if outcome == .reached {
+            throw ScopeFailure("processes", "more than \(Self.storm) messages within \(self.times.slice) or so")
+        }
     }
 
     /// Waits until all is well.

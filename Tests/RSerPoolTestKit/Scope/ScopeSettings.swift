@@ -61,9 +61,11 @@ package struct ScopeSettings: Sendable {
         self.registrars = [2, 2, 3, 3, 3, 3, 4, 4, 5, 5][Int(generator.below(10))]
         let elements = 1 + generator.below([3, 8, 30][Int(generator.below(3))])
         let poolCount = min(elements, 1 + generator.below(4))
+        // With handles this long a table of some elements takes several messages.
+        let padding = generator.chance(0.15) ? String(repeating: "-", count: 1_000) : ""
         self.pools = (0..<poolCount).map { index in
             PoolSettings(
-                handle: PoolHandle("pool-\(index)"), isAdaptive: generator.chance(0.6),
+                handle: PoolHandle("pool-\(index)\(padding)"), isAdaptive: generator.chance(0.6),
                 elements: Int(elements / poolCount + (index < elements % poolCount ? 1 : 0)))
         }
         self.users = 1 + Int(generator.below(4))
@@ -97,7 +99,7 @@ extension ScopeSettings: CustomStringConvertible {
         let elements = self.pools.map { "\($0.elements)\($0.isAdaptive ? "a" : "")" }.joined(separator: "+")
         return """
             \(self.preset.rawValue), \(self.stack) SCTP, \(self.registrars) registrars (\(self.acquaintance.rawValue)), \
-            elements \(elements) (\(self.discovery.rawValue), life \(self.life) s), \(self.users) users, \
+            elements \(elements) (\(self.pools[0].handle.octets.count > 100 ? "long handles, " : "")\(self.discovery.rawValue), life \(self.life) s), \(self.users) users, \
             latency \(self.conditions.latency)+\(self.conditions.jitter), loss \(self.conditions.loss), \
             duplication \(self.conditions.duplication), drift \(self.maxDrift) ppm, \(self.episodes) episodes
             """

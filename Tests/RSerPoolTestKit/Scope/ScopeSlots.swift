@@ -21,6 +21,8 @@ final class RegistrarSlot {
     let addresses: [IPAddress]
     let drift: ClockDrift
     var id: RegistrarID
+    /// Somebody else was there before: others may tell it of its own endpoint.
+    var hasChangedID = false
     var state = State.down
     var node: Node?
     var registrar: Registrar?
@@ -134,6 +136,8 @@ final class UserSlot {
     struct View: Sendable {
         var members: [PoolElementID: PoolMember]?
         var isInterrupted = false
+        /// Those of whom it was told that they left.
+        var left: [PoolElementID] = []
     }
 
     let name: String
@@ -202,7 +206,10 @@ extension Kept where Value == [PoolHandle: UserSlot.View] {
         case .snapshot(let members):
             view.members = Dictionary(members.map { ($0.id, $0) }, uniquingKeysWith: { $1 })
         case .joined(let member), .updated(let member): view.members?[member.id] = member
-        case .left(let member): view.members?[member.id] = nil
+        case .left(let member):
+            view.members?[member.id] = nil
+            view.left.append(member.id)
+            if view.left.count > 100 { view.left.removeFirst() }
         case .interrupted: view.isInterrupted = true
         case .resumed: view.isInterrupted = false
         }

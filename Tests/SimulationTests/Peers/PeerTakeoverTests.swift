@@ -393,6 +393,7 @@ struct PeerTakeoverTests {
         try third.add("EchoPool", third.element(8))
         try self.lab.world.connect(element, to: registrar.node)
         try self.lab.register(element, 9)
+        target.fallSilent()
         try winner.say(.takeoverServer, octets(target.id))
         try self.lab.pass()
         #expect(registrar.activePeers == [winner.id, third.id])
