@@ -98,6 +98,8 @@ struct PeerAuditTests {
             try self.first.add("EchoPool", self.first.element(id, policy: policyTLV(2, 10)))
         }
         try self.second.add("EchoPool", self.second.element(8, policy: policyTLV(2, 10)))
+        // Weighted pools come from others only, so theirs has to be there first.
+        try self.lab.pass()
         try self.lab.register(self.element, 9, policy: policyTLV(2, 10))
         let before = self.second.heard(.handleUpdate).count
         self.first.behave { manners in
