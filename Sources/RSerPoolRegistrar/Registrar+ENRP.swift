@@ -189,10 +189,11 @@ extension Registrar {
         }
     }
 
-    /// Removes a copy of somebody else's element; nobody is told of it.
+    /// Removes a copy of somebody else's element; no registrar is told of it.
     func removeReplica(_ key: ElementKey, now: ContinuousClock.Instant) {
         guard self.handlespace.remove(key) != nil else { return }
         self.givenUp[key] = nil
+        self.tellFormerElement(key)
         self.schedule(.replica(key), at: nil)
         self.poolChanged(key.pool, .gone(key.id), now: now)
     }

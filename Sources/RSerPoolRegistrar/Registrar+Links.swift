@@ -79,6 +79,7 @@ extension Registrar {
     private func linkDown(_ link: LinkID, _ reason: LinkDownReason, now: ContinuousClock.Instant) {
         var affected = self.endOpening(link)
         if let state = self.links.removeValue(forKey: link) {
+            for key in state.formerElements { self.formerLinks[key] = nil }
             for handle in state.subscriptions { self.unsubscribe(link, from: handle) }
             affected += state.elements.sorted { ($0.pool, $0.id) < ($1.pool, $1.id) }
         }
@@ -136,6 +137,7 @@ extension Registrar {
     func remove(_ key: ElementKey, tellIt: Bool, causes: [ErrorCause] = [], now: ContinuousClock.Instant) {
         guard let member = self.handlespace.remove(key) else { return }
         self.givenUp[key] = nil
+        self.forgetFormerLink(of: key)
         self.schedule(.replica(key), at: nil)
         self.announceRemoval(of: member, in: key.pool)
         if let element = self.elements.removeValue(forKey: key) {

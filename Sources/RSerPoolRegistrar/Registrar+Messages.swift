@@ -133,6 +133,7 @@ extension Registrar {
         }
         self.schedule(.replica(key), at: nil)
         self.givenUp[key] = nil
+        self.forgetFormerLink(of: key)
         self.announce(member, in: key.pool)
         if isChange { self.poolChanged(key.pool, .changed(key.id), now: now) }
         self.holderLives(key)

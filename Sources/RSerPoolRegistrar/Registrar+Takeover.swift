@@ -279,12 +279,35 @@ extension Registrar {
     /// ``reclaim(_:now:)``.
     func giveUp(_ key: ElementKey) {
         guard let element = self.elements.removeValue(forKey: key) else { return }
-        let (link, opening) = element.assumeIsolated { ($0.link, $0.opening) }
+        let (link, opening, isLinkedAsHome) = element.assumeIsolated { ($0.link, $0.opening, $0.isLinkedAsHome) }
         self.stopOpening(opening, for: key)
-        if let link { self.links[link]?.elements.remove(key) }
+        if let link {
+            self.links[link]?.elements.remove(key)
+            if isLinkedAsHome, self.links[link] != nil {
+                self.formerLinks[key] = link
+                self.links[link]?.formerElements.insert(key)
+            }
+        }
         self.givenUp.updateValue(link, forKey: key)
         self.schedule(.element(key), at: nil)
         self.holderLives(key)
+    }
+
+    /// Tells an element that is gone from the handlespace and may take us for its home still (ASAP-082): then it registers
+    /// again. An update that was overtaken by its registration here can have made us give it up.
+    func tellFormerElement(_ key: ElementKey) {
+        guard let link = self.forgetFormerLink(of: key), self.links[link] != nil else { return }
+        self.counts.count(.elementsToldGone)
+        self.send(to: link) { () throws(WireError) in
+            try DeregistrationResponse(pool: key.pool, id: key.id).encoded()
+        }
+    }
+
+    @discardableResult
+    func forgetFormerLink(of key: ElementKey) -> LinkID? {
+        guard let link = self.formerLinks.removeValue(forKey: key) else { return nil }
+        self.links[link]?.formerElements.remove(key)
+        return link
     }
 
     /// Another registrar's claim is better than ours.
@@ -300,6 +323,7 @@ extension Registrar {
     /// Takes an element back that nobody is home of: over the link that it has to us, or a new one, it is asked.
     func reclaim(_ key: ElementKey, now: ContinuousClock.Instant) {
         let link = (self.givenUp.removeValue(forKey: key) ?? nil).flatMap { self.links[$0] }
+        self.forgetFormerLink(of: key)
         self.counts.count(.elementsReclaimed)
         self.inherit(key, now: now)
         self.schedule(.replica(key), at: nil)

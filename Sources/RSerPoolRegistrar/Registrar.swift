@@ -46,6 +46,8 @@ public actor Registrar: Service {
     /// Elements that were ours until another registrar was said to be their home, as long as that one has not confirmed it
     /// since, and the link that we had to each. They are all in the handlespace.
     var givenUp: [ElementKey: LinkID?] = [:]
+    /// Links that stand over which elements had registered that are no longer ours.
+    var formerLinks: [ElementKey: LinkID] = [:]
 
     // Other registrars.
     var peers: [RegistrarID: PeerLink] = [:]
@@ -92,6 +94,8 @@ public actor Registrar: Service {
         /// Elements that registered over it, or are asked over it.
         var elements: Set<ElementKey> = []
         var subscriptions: Set<PoolHandle> = []
+        /// See ``Registrar/formerLinks``.
+        var formerElements: Set<ElementKey> = []
     }
 
     /// What the deadline queue keeps deadlines of.

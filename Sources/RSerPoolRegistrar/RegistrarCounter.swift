@@ -69,6 +69,8 @@ public enum RegistrarCounter: String, CaseIterable, Hashable, Sendable {
     case elementsRehomed = "elements_rehomed"
     /// Elements that were given up by mistake, and taken back.
     case elementsReclaimed = "elements_reclaimed"
+    /// Elements that were removed by another registrar while linked to us as their home, and were told so.
+    case elementsToldGone = "elements_told_gone"
     /// Elements that a peer and we claimed.
     case homesDisputed = "homes_disputed"
 }

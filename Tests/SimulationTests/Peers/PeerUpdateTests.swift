@@ -278,3 +278,33 @@ struct PeerUpdateTests {
         #expect(registrar.home(1) == other.id)
     }
 }
+
+@Suite("Updates that cross a registration (RFC 5353 §3.3)")
+struct CrossingUpdateTests {
+    @Test(
+        """
+        A late ADD_PE and DEL_PE of its former home remove an element that is linked to us: it is told, and registers \
+        again [ENRP-076, ENRP-164]
+        """
+    )
+    func lateUpdates() throws {
+        let lab = PeerWorld()
+        let registrar = try lab.start()
+        let peer = try lab.fake(0x1111_1111)
+        try lab.meet(registrar, peer)
+        let element = try lab.element(registrar, "element")
+        try lab.register(element, 1)
+        try peer.add("EchoPool", peer.element(1))
+        try lab.pass()
+        #expect(registrar.home(1) == peer.id)
+        try peer.add("EchoPool", peer.element(1))
+        try peer.delete("EchoPool", peer.element(1))
+        try lab.pass()
+        #expect(registrar.home(1) == nil)
+        #expect(element.heard(.deregistrationResponse).count == 1)
+        #expect(registrar.statistics(.elementsToldGone) == 1)
+        try lab.register(element, 1)
+        #expect(registrar.home(1) == PeerWorld.id)
+        try lab.world.shutDown()
+    }
+}
