@@ -312,7 +312,9 @@ public actor PoolElement: Service {
             case .lost:
                 self.logger.info("home registrar lost")
                 self.eventSink.yield(.homeLost)
-                self.carryOut(self.registration.homeLost())
+                // The hunt has begun, and may have ended: a registrar's own association with us serves at once. Then there is
+                // no reason to look for another one beside it.
+                self.carryOut(self.registration.homeLost().filter { $0 != .hunt })
             case .nobodyThere: self.logger.debug("no registrar answers; the hunt goes on")
             }
         }

@@ -23,6 +23,8 @@ extension Scope {
         case updatesMissed
         /// An element and its home lose their association: all know its new home without an audit.
         case homeLost
+        /// A registrar speaks again while others contest who takes it over: nobody does.
+        case deadSpeaks
     }
 
     func stand(_ trial: Trial) throws {
@@ -33,6 +35,7 @@ extension Scope {
         case .initiatorDies: try self.letInitiatorDie()
         case .updatesMissed: try self.letUpdatesBeMissed()
         case .homeLost: try self.letHomeBeLost()
+        case .deadSpeaks: try self.letDeadSpeak()
         }
     }
 
@@ -52,10 +55,11 @@ extension Scope {
         slot.state = .down
         self.forgetWhoLeft()
         let counters: [RegistrarCounter] = [
-            .takeoversForced, .elementsRemoved, .replicasExpired, .takeoversSuffered, .resynchronizations,
+            .takeoversForced, .elementsRemoved, .replicasExpired, .takeoversSuffered,
         ]
         let before = counters.map(self.sum)
         let completed = self.sum(.takeoversCompleted)
+        let audits = self.audits()
         let initiated = self.each(.takeoversInitiated)
         let won = self.each(.takeoversCompleted)
         try self.world.crash(node, self.chance(0.5) ? .process : .machine)
@@ -74,6 +78,7 @@ extension Scope {
             throw ScopeFailure(
                 "trials", "of \(initiators), \(winner.map { "\($0)" } ?? "nobody") took \(slot.name) over")
         }
+        try self.checkAudits(audits, "\(slot.name) died")
         try self.checkNobodyLeft("\(slot.name) died")
         // A chain needs all of its links.
         if self.settings.acquaintance == .chain || self.chance(0.7) { try self.letRegistrarJoin(slot) }
@@ -136,6 +141,19 @@ extension Scope {
                 "trials", "\(slot.name) went on \(patience) ago, and \(registrar.name) does not have it back")
         }
         try self.settle()
+    }
+
+    private func audits() -> (run: UInt64, needed: UInt64) {
+        (self.sum(.resynchronizations), self.sum(.elementsReclaimed) + self.sum(.homesDisputed))
+    }
+
+    /// Updates alone have to do. Only an element that has registered with two registrars at about the same time is given up
+    /// by each to the other, which an audit shows.
+    private func checkAudits(_ before: (run: UInt64, needed: UInt64), _ what: String) throws {
+        let after = self.audits()
+        guard after.run == before.run || after.needed != before.needed else {
+            throw ScopeFailure("trials", "\(what), and \(after.run - before.run) audits were needed")
+        }
     }
 
     private func forgetWhoLeft() {
@@ -205,13 +223,35 @@ extension Scope {
             let first = element.node, let second = home.node
         else { return }
         self.remark("trial: \(element.name) and \(home.name) lose their association")
-        let before = self.sum(.resynchronizations)
+        let audits = self.audits()
         self.world.loseLinks(between: first, and: second)
         // Both have to notice, which takes a while on associations that are not watched closely.
         try self.pass(until: self.world.now + .seconds(7))
         try self.settle()
-        guard self.sum(.resynchronizations) == before else {
-            throw ScopeFailure("trials", "\(element.name) lost its home, and an audit was needed")
+        try self.checkAudits(audits, "\(element.name) lost its home")
+    }
+
+    private func letDeadSpeak() throws {
+        // With userland SCTP it would have to connect again first, which may take longer than the contest.
+        guard self.settings.stack == .kernel, self.living.count > 2, let slot = self.pick(self.living),
+            let silent = self.pick(self.living.filter { $0 !== slot }), let node = slot.node, let other = silent.node
+        else { return }
+        self.remark("trial: \(slot.name) is silent, and speaks when it is to be taken over")
+        let (initiated, completed) = (self.sum(.takeoversInitiated), self.sum(.takeoversCompleted))
+        self.world.freeze(node)
+        let limit = (self.times.enrp.maxTimeLastHeard + self.times.enrp.maxTimeNoResponse * 2) * 11 / 10
+        // Who does not acknowledge keeps the contest open; it must not be silent for so long that it is dead itself.
+        try self.world.run(for: self.times.enrp.maxTimeLastHeard)
+        self.world.freeze(other)
+        try self.world.run(atMost: limit, until: { self.sum(.takeoversInitiated) != initiated })
+        let hasBegun = self.sum(.takeoversInitiated) != initiated && self.sum(.takeoversCompleted) == completed
+        self.world.thaw(node)
+        try self.world.run(for: self.settings.conditions.latency * 4 + self.settings.conditions.jitter * 4)
+        self.world.thaw(other)
+        try self.settle()
+        // Who was silent may not have heard enough, and begin a contest of its own after all.
+        guard !hasBegun || self.sum(.takeoversCompleted) == completed else {
+            throw ScopeFailure("trials", "\(slot.name) spoke in time, and was taken over all the same")
         }
     }
 }
