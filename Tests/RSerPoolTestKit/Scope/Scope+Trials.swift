@@ -62,7 +62,17 @@ extension Scope {
         let audits = self.audits()
         let initiated = self.each(.takeoversInitiated)
         let won = self.each(.takeoversCompleted)
+        // With kernel SCTP an element that stands still can be asked, and is there when it goes on.
+        let sleeper =
+            self.settings.stack == .kernel
+            ? self.pick(self.elements.filter { $0.state == .up && self.takes(slot, forHomeOf: $0) })?.node : nil
+        if let sleeper { self.world.freeze(sleeper) }
         try self.world.crash(node, self.chance(0.5) ? .process : .machine)
+        if let sleeper {
+            let limit = self.times.enrp.maxTimeLastHeard + self.times.enrp.maxTimeNoResponse * 3
+            try self.world.run(atMost: limit, until: { self.sum(.takeoversCompleted) != completed })
+            self.world.thaw(sleeper)
+        }
         try self.settle()
         for (counter, count) in zip(counters, before) where self.sum(counter) != count {
             throw ScopeFailure(
@@ -143,6 +153,10 @@ extension Scope {
         try self.settle()
     }
 
+    private func takes(_ registrar: RegistrarSlot, forHomeOf element: ElementSlot) -> Bool {
+        element.inspect { $0.homeBelief.addresses } == registrar.addresses
+    }
+
     private func audits() -> (run: UInt64, needed: UInt64) {
         (self.sum(.resynchronizations), self.sum(.elementsReclaimed) + self.sum(.homesDisputed))
     }
@@ -203,7 +217,7 @@ extension Scope {
     private func letUpdatesBeMissed() throws {
         let candidates = self.elements.filter { $0.state == .up }
         guard self.living.count > 1, let element = self.pick(candidates),
-            let home = self.living.first(where: { $0.addresses == element.inspect { $0.homeBelief.addresses } }),
+            let home = self.living.first(where: { self.takes($0, forHomeOf: element) }),
             let other = self.pick(self.living.filter { $0 !== home }), let first = home.node, let second = other.node
         else { return }
         self.remark("trial: \(other.name) misses what \(home.name) says")
@@ -219,7 +233,7 @@ extension Scope {
 
     private func letHomeBeLost() throws {
         guard self.living.count > 1, let element = self.pick(self.elements.filter { $0.state == .up }),
-            let home = self.living.first(where: { $0.addresses == element.inspect { $0.homeBelief.addresses } }),
+            let home = self.living.first(where: { self.takes($0, forHomeOf: element) }),
             let first = element.node, let second = home.node
         else { return }
         self.remark("trial: \(element.name) and \(home.name) lose their association")

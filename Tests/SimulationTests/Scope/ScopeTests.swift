@@ -19,7 +19,7 @@ private let seedsThatFailed: [(seed: UInt64, bug: String)] = [
     (471, "a registrar that started anew too quickly to be missed was not asked whom it knows"),
     (2124, "an update between a watcher's question whether its registrar is there and the answer: one member was all"),
     (2069, "the refusal of one pool was taken for a watcher's answer about another, and that for all of the pool"),
-    (484, "an element whose hunt ended at once, by an association that was there, looked for a second home beside the first"),
+    (484, "an element whose hunt ended at once, by an association that was there, looked for a second home too"),
 ]
 
 @Suite("Whole scopes: whatever goes wrong, all is well some time after it has healed")
