@@ -4,15 +4,60 @@ internal import Foundation
 internal import SystemPackage
 
 /// A program that runs until it is told to end.
-package final class RunningProgram: @unchecked Sendable {
-    // Proof of @unchecked Sendable: all mutable state is guarded by `condition`.
+///
+/// Spawned by hand: swift-subprocess bounds a program's life by a closure's, and Foundation's `Process` with readability
+/// handlers is not safe in a test process that starts many programs from many threads.
+package final class RunningProgram: Sendable {
+    /// What its threads and its owner share: the threads may outlive the owner.
+    private let state: State
+    private let input: FileDescriptor
 
-    private let process = Process()
-    private let input = Pipe()
-    private let condition = NSCondition()
-    private var text = ""
-    private var errors = ""
-    private var hasEnded = false
+    private final class State: @unchecked Sendable {
+        // Proof of @unchecked Sendable: everything but the constants is used under `condition` only.
+
+        let condition = NSCondition()
+        let process: pid_t
+        var text: [UInt8] = []
+        var errors: [UInt8] = []
+        /// The exit code, or the signal that ended it.
+        var status: Int32?
+
+        init(process: pid_t) {
+            self.process = process
+        }
+
+        func change(_ body: (State) -> Void) {
+            self.condition.lock()
+            body(self)
+            self.condition.broadcast()
+            self.condition.unlock()
+        }
+
+        /// Not after its end was collected: the number may be another's by then.
+        func signal(_ signal: Int32) {
+            self.change { if $0.status == nil { kill($0.process, signal) } }
+        }
+
+        /// Collects its end as soon as there is one, with the lock held so that no signal goes astray.
+        func awaitEnd() {
+            var information = siginfo_t()
+            while waitid(P_PID, id_t(self.process), &information, WEXITED | WNOWAIT) != 0, errno == EINTR {}
+            self.change { state in
+                var status: Int32 = 0
+                while waitpid(state.process, &status, 0) < 0, errno == EINTR {}
+                let signal = status & 0x7f
+                state.status = signal == 0 ? (status >> 8) & 0xff : signal
+            }
+        }
+
+        func read(_ end: FileDescriptor, isError: Bool) {
+            var bytes = [UInt8](repeating: 0, count: 65_536)
+            while let count = try? bytes.withUnsafeMutableBytes({ try end.read(into: $0) }), count > 0 {
+                self.change { if isError { $0.errors += bytes[..<count] } else { $0.text += bytes[..<count] } }
+            }
+            try? end.close()
+        }
+    }
 
     /// A program of this build.
     package convenience init(_ arguments: [String], program: String = "rserpool") throws {
@@ -21,53 +66,59 @@ package final class RunningProgram: @unchecked Sendable {
 
     /// Any program; a name without a slash is looked for in the path.
     package init(path: String, _ arguments: [String]) throws {
-        let isName = !path.contains("/")
-        self.process.executableURL = URL(fileURLWithPath: isName ? "/usr/bin/env" : path)
-        self.process.arguments = (isName ? [path] : []) + arguments
-        let output = Pipe()
-        let error = Pipe()
-        self.process.standardOutput = output
-        self.process.standardError = error
-        self.process.standardInput = self.input
-        output.fileHandleForReading.readabilityHandler = { [weak self] handle in self?.take(handle, isError: false) }
-        error.fileHandleForReading.readabilityHandler = { [weak self] handle in self?.take(handle, isError: true) }
-        self.process.terminationHandler = { [weak self] _ in self?.change { $0.hasEnded = true } }
+        let (input, output, error) = (try Self.pipe(), try Self.pipe(), try Self.pipe())
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_adddup2(&actions, input.reading.rawValue, 0)
+        posix_spawn_file_actions_adddup2(&actions, output.writing.rawValue, 1)
+        posix_spawn_file_actions_adddup2(&actions, error.writing.rawValue, 2)
         // The threads that tasks run on block all signals, and a child inherits that: it would never hear SIGINT.
-        var none = sigset_t()
-        var before = sigset_t()
-        sigemptyset(&none)
-        pthread_sigmask(SIG_SETMASK, &none, &before)
-        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-        try self.process.run()
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        posix_spawnattr_setsigmask(&attributes, &signals)
+        sigaddset(&signals, SIGPIPE)
+        posix_spawnattr_setsigdefault(&attributes, &signals)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+
+        var words: [UnsafeMutablePointer<CChar>?] = ([path] + arguments).map { strdup($0) } + [nil]
+        defer { for word in words { free(word) } }
+        var process: pid_t = 0
+        let code = posix_spawnp(&process, path, &actions, &attributes, &words, environ)
+        for end in [input.reading, output.writing, error.writing] { try? end.close() }
+        guard code == 0 else {
+            for end in [input.writing, output.reading, error.reading] { try? end.close() }
+            throw Missing(description: "\(path): \(Errno(rawValue: code))")
+        }
+        self.input = input.writing
+        let state = State(process: process)
+        self.state = state
+        Thread.detachNewThread { state.awaitEnd() }
+        Thread.detachNewThread { state.read(output.reading, isError: false) }
+        Thread.detachNewThread { state.read(error.reading, isError: true) }
     }
 
     deinit {
-        if self.process.isRunning { kill(self.process.processIdentifier, SIGKILL) }
+        self.state.signal(SIGKILL)
+        try? self.input.close()
     }
 
-    private func take(_ handle: FileHandle, isError: Bool) {
-        let data = handle.availableData
-        guard !data.isEmpty else {
-            handle.readabilityHandler = nil
-            return
-        }
-        let text = String(decoding: data, as: UTF8.self)
-        self.change { if isError { $0.errors += text } else { $0.text += text } }
-    }
-
-    private func change(_ body: (RunningProgram) -> Void) {
-        self.condition.lock()
-        body(self)
-        self.condition.broadcast()
-        self.condition.unlock()
+    /// Ends that no later child inherits. (`pipe2`, which leaves no gap, is not to be had from Swift.)
+    private static func pipe() throws -> (reading: FileDescriptor, writing: FileDescriptor) {
+        let (reading, writing) = try FileDescriptor.pipe()
+        for end in [reading, writing] { _ = fcntl(end.rawValue, F_SETFD, FD_CLOEXEC) }
+        return (reading, writing)
     }
 
     /// Writes a line to its standard input.
     package func write(_ line: String) throws {
-        try self.input.fileHandleForWriting.write(contentsOf: Data((line + "\n").utf8))
+        try self.input.writeAll((line + "\n").utf8)
     }
 
-    package func signal(_ signal: Int32) { kill(self.process.processIdentifier, signal) }
+    package func signal(_ signal: Int32) { self.state.signal(signal) }
 
     package struct Missing: Error, CustomStringConvertible {
         package let description: String
@@ -81,43 +132,44 @@ package final class RunningProgram: @unchecked Sendable {
     package func line(
         skipping: Int = 0, within seconds: Double = 20, where matches: @escaping @Sendable (String) -> Bool
     ) async throws -> String {
-        try await self.wait(seconds) { program in
-            program.text.split(separator: "\n").dropFirst(skipping).map(String.init).first(where: matches)
+        try await self.wait(seconds) { state in
+            String(decoding: state.text, as: UTF8.self).split(separator: "\n").dropFirst(skipping).map(String.init)
+                .first(where: matches)
         }
     }
 
-    /// Waits for its end.
+    /// Waits for its end: the exit code, or the signal that ended it.
     package func end(within seconds: Double = 20) async throws -> Int32 {
-        try await self.wait(seconds) { $0.hasEnded ? $0.process.terminationStatus : nil }
+        try await self.wait(seconds) { $0.status }
     }
 
-    package var output: String {
-        self.condition.lock()
-        defer { self.condition.unlock() }
-        return self.text
-    }
+    package var output: String { self.collected { $0.text } }
 
-    package var errorOutput: String {
-        self.condition.lock()
-        defer { self.condition.unlock() }
-        return self.errors
+    package var errorOutput: String { self.collected { $0.errors } }
+
+    private func collected(_ part: (State) -> [UInt8]) -> String {
+        self.state.condition.lock()
+        defer { self.state.condition.unlock() }
+        return String(decoding: part(self.state), as: UTF8.self)
     }
 
     /// On a thread of its own: a condition blocks.
     private func wait<Value: Sendable>(
-        _ seconds: Double, _ value: @escaping @Sendable (RunningProgram) -> Value?
+        _ seconds: Double, _ value: @escaping @Sendable (State) -> Value?
     ) async throws -> Value {
         try await withCheckedThrowingContinuation { continuation in
-            Thread.detachNewThread {
+            Thread.detachNewThread { [state = self.state] in
                 let limit = Date(timeIntervalSinceNow: seconds)
-                self.condition.lock()
-                defer { self.condition.unlock() }
+                state.condition.lock()
+                defer { state.condition.unlock() }
                 while true {
-                    if let found = value(self) { return continuation.resume(returning: found) }
-                    guard self.condition.wait(until: limit) else {
+                    if let found = value(state) { return continuation.resume(returning: found) }
+                    guard state.condition.wait(until: limit) else {
+                        let output = String(decoding: state.text, as: UTF8.self)
+                        let errors = String(decoding: state.errors, as: UTF8.self)
                         return continuation.resume(
                             throwing: Missing(
-                                description: "not within \(seconds) s; output: \(self.text); errors: \(self.errors)"))
+                                description: "not within \(seconds) s; output: \(output); errors: \(errors)"))
                     }
                 }
             }
