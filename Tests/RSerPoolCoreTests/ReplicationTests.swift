@@ -267,3 +267,31 @@ struct ReplicationTests {
         #expect(space.member(Self.key(1))?.policy == .roundRobin)
     }
 }
+
+@Suite("What an audit removes (RFC 5353 §3.6.3 step 5)")
+struct UnlistedTests {
+    private static let first = RegistrarID(rawValue: 1)
+    private static let second = RegistrarID(rawValue: 2)
+
+    private static func member(_ id: UInt32, home: RegistrarID) -> PoolMember {
+        PoolMember(
+            id: PoolElementID(rawValue: id), home: home, life: .seconds(300),
+            transport: .sctp(SCTPTransport(port: 7, addresses: [.ipv4(0x0a00_0001)])), policy: .roundRobin)
+    }
+
+    @Test("What is not listed goes; what has just moved to its home is spared once [ENRP-144]")
+    func moved() {
+        var space = Handlespace()
+        _ = space.replicate(Self.member(1, home: Self.second), in: "P")
+        _ = space.replicate(Self.member(2, home: Self.first), in: "P")
+        _ = space.replicate(Self.member(2, home: Self.second), in: "P")
+        _ = space.replicate(Self.member(3, home: Self.first), in: "P")
+        space.changeHome(of: ElementKey(pool: "P", id: PoolElementID(rawValue: 3)), to: Self.second)
+        space.mark(ownedBy: Self.second)
+        #expect(space.takeUnlisted(ownedBy: Self.second).map(\.id.rawValue) == [1])
+        space.mark(ownedBy: Self.second)
+        _ = space.replicate(Self.member(3, home: Self.second), in: "P")
+        #expect(Set(space.takeUnlisted(ownedBy: Self.second).map(\.id.rawValue)) == [1, 2])
+        #expect(space.takeUnlisted(ownedBy: Self.first).isEmpty)
+    }
+}

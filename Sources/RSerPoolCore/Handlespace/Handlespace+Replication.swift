@@ -54,6 +54,14 @@ extension Handlespace {
         self.ledger(of: registrar)?.unconfirmed ?? []
     }
 
+    /// Those of them that have to go, now that the registrar's table is complete (§3.6.3 step 5): not those which have moved
+    /// to it since it was last asked; they are spared once.
+    package mutating func takeUnlisted(ownedBy registrar: RegistrarID) -> [ElementKey] {
+        var keys: [ElementKey] = []
+        self.withLedger(of: registrar) { keys = $0.takeUnconfirmed() }
+        return keys
+    }
+
     /// All elements of `registrar`.
     package func keys(ownedBy registrar: RegistrarID) -> [ElementKey] {
         self.ledger(of: registrar)?.keys ?? []

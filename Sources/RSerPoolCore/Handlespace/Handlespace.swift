@@ -161,7 +161,7 @@ package struct Handlespace: Sendable {
 
     mutating func move(_ key: ElementKey, from old: RegistrarID, at place: Int, to home: RegistrarID) {
         self.disown(old, at: place)
-        let place = self.ledgers[home, default: OwnerLedger()].add(key)
+        let place = self.ledgers[home, default: OwnerLedger()].add(key, isMove: true)
         self.pools[key.pool]?.changeHome(of: key.id, to: home, place: place)
     }
 
@@ -176,7 +176,7 @@ package struct Handlespace: Sendable {
                 self.ledgers[home]?.confirm(at: old)
             } else {
                 self.disown(home, at: old)
-                place = self.ledgers[member.home, default: OwnerLedger()].add(key)
+                place = self.ledgers[member.home, default: OwnerLedger()].add(key, isMove: true)
             }
         } else {
             self.elementCount += 1

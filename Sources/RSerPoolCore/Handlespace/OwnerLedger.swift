@@ -10,6 +10,8 @@ struct OwnerLedger: Sendable {
         var key: ElementKey
         /// The audit in which it was last confirmed.
         var confirmedIn: UInt32
+        /// It came from another owner, and this one's table has not been compared since.
+        var hasJustMoved: Bool
     }
 
     private var places: [Place?] = []
@@ -24,9 +26,9 @@ struct OwnerLedger: Sendable {
 
     subscript(_ place: Int) -> ElementKey? { self.places[place]?.key }
 
-    mutating func add(_ key: ElementKey) -> Int {
+    mutating func add(_ key: ElementKey, isMove: Bool = false) -> Int {
         self.checksum.add(key.pool, key.id)
-        let entry = Place(key: key, confirmedIn: self.audit)
+        let entry = Place(key: key, confirmedIn: self.audit, hasJustMoved: isMove)
         if let place = self.free.popLast() {
             self.places[place] = entry
             return place
@@ -50,6 +52,7 @@ struct OwnerLedger: Sendable {
     /// Takes an element's mark away.
     mutating func confirm(at place: Int) {
         self.places[place]?.confirmedIn = self.audit
+        self.places[place]?.hasJustMoved = false
     }
 
     /// Those that are still marked.
@@ -57,6 +60,21 @@ struct OwnerLedger: Sendable {
         self.places.compactMap { place in
             place.flatMap { $0.confirmedIn == self.audit ? nil : $0.key }
         }
+    }
+
+    /// Those that are still marked, at the end of an audit. One that has just moved here is spared once: its former owner's
+    /// word and this one's table may have crossed, and the next audit will tell.
+    mutating func takeUnconfirmed() -> [ElementKey] {
+        var unconfirmed: [ElementKey] = []
+        for index in self.places.indices {
+            guard let place = self.places[index], place.confirmedIn != self.audit else { continue }
+            if place.hasJustMoved {
+                self.places[index]?.hasJustMoved = false
+            } else {
+                unconfirmed.append(place.key)
+            }
+        }
+        return unconfirmed
     }
 
     var keys: [ElementKey] { self.places.compactMap { $0?.key } }

@@ -187,6 +187,10 @@ struct PeerAuditTests {
         #expect(self.registrar.home(1) == self.first.id)
         self.first.behave { $0.checksum = 0xffff }
         try self.first.sayPresence()
+        try self.lab.world.run(for: .seconds(20))
+        // The word that moved it and the peer's table may have crossed: it is spared once.
+        #expect(self.registrar.home(1) == self.first.id)
+        try self.first.sayPresence()
         try self.lab.world.run(for: .seconds(1))
         #expect(self.registrar.home(1) == PeerWorld.id)
         #expect(self.registrar.statistics(.elementsReclaimed) == 1)
