@@ -179,7 +179,7 @@ extension Registrar {
     /// An element that was ours and that we gave up to this peer has no home now, by a mistake: an update that came late,
     /// for example, or each of us left it to the other. It is asked, and taken back.
     private func purge(_ owner: RegistrarID, now: ContinuousClock.Instant) {
-        for key in self.handlespace.marked(ownedBy: owner) {
+        for key in self.handlespace.takeUnlisted(ownedBy: owner) {
             if self.givenUp[key] != nil {
                 self.reclaim(key, now: now)
             } else {
@@ -262,7 +262,9 @@ extension Registrar {
         if self.handlespace.member(key)?.home == member.home { self.givenUp[key] = nil }
         if self.handlespace.member(key)?.home == self.id {
             switch source {
-            case .update: self.giveUp(key)
+            case .update:
+                self.giveUp(key)
+                self.holderLives(key)
             case .ownTable:
                 self.settle(key, with: peer, now: now)
                 return

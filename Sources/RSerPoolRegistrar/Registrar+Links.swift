@@ -153,9 +153,16 @@ extension Registrar {
         }
         self.schedule(.element(key), at: nil)
         self.poolChanged(key.pool, .gone(key.id), now: now)
-        if let challenge = self.challenges.removeValue(forKey: key), let state = self.links[challenge.newcomer] {
-            self.register(challenge.registration, over: state, now: now)
+        self.admitNewcomer(key, now: now)
+    }
+
+    /// The holder of an identifier is gone: who waited for it has it.
+    func admitNewcomer(_ key: ElementKey, now: ContinuousClock.Instant) {
+        guard let challenge = self.challenges.removeValue(forKey: key), let state = self.links[challenge.newcomer]
+        else {
+            return
         }
+        self.register(challenge.registration, over: state, now: now)
     }
 
     // MARK: Subscriptions

@@ -290,7 +290,6 @@ extension Registrar {
         }
         self.givenUp.updateValue(link, forKey: key)
         self.schedule(.element(key), at: nil)
-        self.holderLives(key)
     }
 
     /// Tells an element that is gone from the handlespace and may take us for its home still (ASAP-082): then it registers
@@ -318,6 +317,8 @@ extension Registrar {
             self.schedule(.replica(key), at: now + life + self.configuration.enrpTimers.expiryGrace)
         }
         self.poolChanged(key.pool, .changed(key.id), now: now)
+        // It has not answered us: who waits for its identifier may be the element itself, anew.
+        self.admitNewcomer(key, now: now)
     }
 
     /// Takes an element back that nobody is home of: over the link that it has to us, or a new one, it is asked.
