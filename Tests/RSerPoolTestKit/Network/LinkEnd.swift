@@ -192,6 +192,12 @@ final class LinkEnd {
         } else {
             self.transmit(item)
         }
+        // A machine that lives again knows nothing of links from before, and says so to who sends on one.
+        if let peer, peer.isMute, !self.isSevered, self.network.livesAgain(peer.node),
+            self.network.isOpen(self.node, peer.node), self.network.isOpen(peer.node, self.node)
+        {
+            self.learnOfEnd(of: peer)
+        }
     }
 
     func shutdown() {

@@ -70,6 +70,15 @@ final class Network {
         if death == .machine { self.darkAddresses.formUnion(node.addresses) }
     }
 
+    /// Whether the machine of a dead node has been started again since.
+    func livesAgain(_ node: Node) -> Bool {
+        guard !node.isAlive else { return false }
+        return node.addresses.contains { address in
+            !self.darkAddresses.contains(address) && self.machines[address] !== node
+                && self.machines[address]?.isAlive == true
+        }
+    }
+
     func removeAll() {
         self.bindings = [:]
         self.groups = [:]
