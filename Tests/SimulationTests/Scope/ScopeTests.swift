@@ -20,6 +20,10 @@ private let seedsThatFailed: [(seed: UInt64, bug: String)] = [
     (2124, "an update between a watcher's question whether its registrar is there and the answer: one member was all"),
     (2069, "the refusal of one pool was taken for a watcher's answer about another, and that for all of the pool"),
     (484, "an element whose hunt ended at once, by an association that was there, looked for a second home too"),
+    (20_005, "an element with a fixed identifier that restarted during a claim was rejected"),
+    (20_188, "the simulator took a presence that crossed an update for a wrong checksum"),
+    (20_632, "the simulator kept the links of a machine that had been started anew"),
+    (20_785, "crossing additions made a third registrar purge a living element"),
 ]
 
 @Suite("Whole scopes: whatever goes wrong, all is well some time after it has healed")
