@@ -32,7 +32,9 @@ actor PeerLink {
     private(set) var audit: Resynchronization
     private var download: Download?
     /// It has not told whom it knows since this association began, or since it was thought dead.
-    private(set) var owesList = true
+    private var owesList = true
+    /// When it was asked that, while the answer is outstanding.
+    private var listAsked: ContinuousClock.Instant?
     /// Something for it found its buffer full: it has to compare checksums soon.
     private var hasMissedSomething = false
 
@@ -63,7 +65,7 @@ actor PeerLink {
 
     func attach(_ link: LinkID, port: any Port, dialect: Dialect) {
         // It may have started anew, and others may have come meanwhile.
-        if self.link != link { self.owesList = true }
+        if self.link != link { self.oweList() }
         self.link = link
         self.port = port
         self.dialect = dialect
@@ -112,10 +114,28 @@ actor PeerLink {
 
     func heard(now: ContinuousClock.Instant) -> Bool {
         let isBack = self.liveness.heard(now: now)
-        if isBack { self.owesList = true }
+        if isBack { self.oweList() }
         return isBack
     }
-    func gaveList() { self.owesList = false }
+
+    private func oweList() {
+        self.owesList = true
+        self.listAsked = nil
+    }
+
+    /// Whether to ask it whom it knows now: once, and again if it does not answer, or refuses.
+    func asksForList(now: ContinuousClock.Instant) -> Bool {
+        guard self.owesList, !self.isProvisional else { return false }
+        if let asked = self.listAsked, now < asked + self.timers.maxTimeNoResponse { return false }
+        self.listAsked = now
+        return true
+    }
+
+    func answeredList(isRejected: Bool) {
+        self.owesList = self.owesList && isRejected
+        self.listAsked = nil
+    }
+
     func refused(now: ContinuousClock.Instant, inGrace: Bool) -> PeerLiveness.Action? {
         self.isProvisional ? nil : self.liveness.refused(now: now, inGrace: inGrace)
     }

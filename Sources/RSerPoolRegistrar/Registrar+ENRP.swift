@@ -50,13 +50,13 @@ extension Registrar {
         switch body {
         case .presence(let replyRequired, let checksum, let information):
             if let information { self.learn(information, of: peer, over: link, now: now) }
-            self.askForPeers(of: peer)
+            self.askForPeers(of: peer, now: now)
             if replyRequired { self.sendPresence(to: id) }
             if let checksum { self.compare(checksum, of: peer, now: now) }
             self.schedule(.peer(id), at: peer.assumeIsolated { $0.nextDeadline })
         case .listRequest: self.answerListRequest(of: id, over: link)
         case .listResponse(let isRejected, let servers):
-            if !isRejected { peer.assumeIsolated { $0.gaveList() } }
+            peer.assumeIsolated { $0.answeredList(isRejected: isRejected) }
             self.searchReceivedList(servers, isRejected: isRejected, from: id, over: link, now: now)
         case .handleTableRequest(let ownChildrenOnly):
             self.answerTableRequest(of: peer, ownChildrenOnly: ownChildrenOnly, over: link, now: now)

@@ -228,8 +228,8 @@ extension Registrar {
 
     /// Asks a peer whom it knows, until it has said so: registrars that started while one of us was away, for example.
     /// Without that each registrar would have to be told of all others.
-    func askForPeers(of peer: PeerLink) {
-        guard self.search == nil, peer.assumeIsolated({ $0.owesList && !$0.isProvisional }) else { return }
+    func askForPeers(of peer: PeerLink, now: ContinuousClock.Instant) {
+        guard self.search == nil, peer.assumeIsolated({ $0.asksForList(now: now) }) else { return }
         self.send(.listRequest, to: peer.id)
     }
 
