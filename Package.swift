@@ -16,8 +16,8 @@ extension Target {
         .target(name: name, dependencies: dependencies, path: path, swiftSettings: houseSettings)
     }
 
-    static func houseTests(_ name: String, _ dependencies: [Dependency], resources: [Resource]? = nil) -> Target {
-        .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: houseSettings)
+    static func houseTests(_ name: String, _ dependencies: [Dependency], excluding: [String] = []) -> Target {
+        .testTarget(name: name, dependencies: dependencies, exclude: excluding, swiftSettings: houseSettings)
     }
 }
 
@@ -120,12 +120,17 @@ let package = Package(
             [
                 "RSerPoolTestKit", "RSerPool", "RSerPoolCore", "RSerPoolRegistrar", "RSerPoolTransport", "RSerPoolWire",
                 "NetworkAddress", "SocketLoop", .product(name: "Logging", package: "swift-log"),
-            ]),
+            ],
+            excluding: ["start-up", "update", "audit", "takeover", "contested-takeover", "return"].map {
+                "Transcripts/\($0).txt"
+            }),
         .houseTests(
             "CommandTests",
             [
-                "NetworkAddress", "RSerPool", "RSerPoolCommands", "RSerPoolCore", "RSerPoolRegistrar", "RSerPoolTransport",
-                "RSerPoolWire", "rserpool", "rserpool-registrar", "ProgramKit", .product(name: "Logging", package: "swift-log"),
+                "NetworkAddress", "RSerPool", "RSerPoolCommands", "RSerPoolCore", "RSerPoolRegistrar",
+                "RSerPoolTransport",
+                "RSerPoolWire", "rserpool", "rserpool-registrar", "ProgramKit",
+                .product(name: "Logging", package: "swift-log"),
             ]),
         .houseTests("InteropTests", ["rserpool", "rserpool-registrar", "ProgramKit"]),
     ]

@@ -19,14 +19,14 @@ package final class ScopeTranscript {
         self.limit = limit
     }
 
-    func note(_ event: TraceEvent) {
+    package func note(_ event: TraceEvent) {
         switch event.kind {
         case .received, .writable, .datagram: return
         default: self.append(.event(event))
         }
     }
 
-    func remark(_ text: String, at time: Duration) {
+    package func remark(_ text: String, at time: Duration) {
         self.append(.remark(time, text))
     }
 
@@ -81,7 +81,7 @@ package final class ScopeTranscript {
         let name = message.type.name
         switch message {
         case .registration(let registration):
-            return "\(name) \(registration.pool) \(registration.member.id) \(registration.member.policy)"
+            return "\(name) \(registration.pool) \(registration.member.id) \(Self.text(registration.member.policy))"
         case .registrationResponse(let response):
             return "\(name) \(response.pool) \(response.id)\(response.isRejected ? " rejected" : "")"
         case .deregistration(let deregistration): return "\(name) \(deregistration.pool) \(deregistration.id)"
@@ -120,12 +120,16 @@ package final class ScopeTranscript {
                     "\(entry.pool) [" + entry.members.map { "\($0.id)@\($0.home)" }.joined(separator: " ") + "]"
                 }.joined(separator: " ")
         case .handleUpdate(let action, let pool, let member, _):
-            "\(action == .addPoolElement ? "add" : "delete") \(pool) \(member.id)@\(member.home) \(member.policy)"
+            "\(action == .addPoolElement ? "add" : "delete") \(pool) \(member.id)@\(member.home) \(self.text(member.policy))"
         case .listRequest: ""
         case .listResponse(let isRejected, let servers):
             isRejected ? "rejected" : servers.map { "\($0.id)" }.joined(separator: " ")
         case .initTakeover(let target), .initTakeoverAck(let target), .takeoverServer(let target): "of \(target)"
         case .error(let causes): "\(causes.map(\.code))"
         }
+    }
+
+    private static func text(_ policy: PoolPolicy) -> String {
+        if case .leastUsed(let load) = policy { "load \(load.rawValue)" } else { "\(policy)" }
     }
 }
