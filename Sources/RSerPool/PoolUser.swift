@@ -127,6 +127,9 @@ public actor PoolUser: Service {
 
     // MARK: What it is for
 
+    /// Where the registrar is that it asks; empty while it has none.
+    package var registrarAddresses: [IPAddress] { self.home.homeAddresses }
+
     /// Who is in a pool, by the cache while that is fresh, else by the home registrar (RFC 5352 §3.3).
     ///
     /// - Parameter count: how many elements are wanted; nil leaves it to the registrar, 128 or so. `Int.max` is as many as

@@ -174,14 +174,19 @@ extension Registrar {
         self.schedule(.peer(peer.id), at: peer.assumeIsolated { $0.nextDeadline })
     }
 
-    /// Removes what a peer did not list, silently (§3.6.3 step 5).
+    /// Removes what a peer did not list, silently (§3.6.3 step 5), unless another peer's table listed it.
     ///
     /// An element that was ours and that we gave up to this peer has no home now, by a mistake: an update that came late,
     /// for example, or each of us left it to the other. It is asked, and taken back.
     private func purge(_ owner: RegistrarID, now: ContinuousClock.Instant) {
-        for key in self.handlespace.takeUnlisted(ownedBy: owner) {
+        for (key, claimant) in self.handlespace.takeUnlisted(
+            ownedBy: owner, unsparing: { self.givenUp[$0] != nil })
+        {
             if self.givenUp[key] != nil {
                 self.reclaim(key, now: now)
+            } else if let claimant {
+                self.handlespace.changeHome(of: key, to: claimant)
+                self.poolChanged(key.pool, .changed(key.id), now: now)
             } else {
                 self.counts.count(.replicasPurged)
                 self.removeReplica(key, now: now)
@@ -270,6 +275,8 @@ extension Registrar {
                 return
             case .wholeTable: return
             }
+        } else if source == .ownTable, self.handlespace.keepsHome(key, against: peer.id) {
+            return
         }
         self.replicate(member, in: pool, now: now)
     }

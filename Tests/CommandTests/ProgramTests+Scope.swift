@@ -89,6 +89,20 @@ extension ProgramTests {
         #expect(try await again.program.end() == 0)
     }
 
+    @Test("A time after which peers are asked that their heartbeats exceed is warned of, in one line [ENRP-159]")
+    func heartbeatTooSlow() async throws {
+        for (lastHeard, isWarned) in [("20s", true), ("30s", true), ("31s", false)] {
+            let registrar = try await RunningRegistrar.start([
+                "--timer", "peer-heartbeat-cycle=30s", "--timer", "max-time-last-heard=\(lastHeard)",
+            ])
+            registrar.program.signal(SIGTERM)
+            #expect(try await registrar.program.end() == 0)
+            let warnings = registrar.program.errorOutput.split(separator: "\n").filter { $0.contains("warning") }
+            #expect(warnings.count == (isWarned ? 1 : 0), "\(lastHeard): \(warnings)")
+            #expect(warnings.allSatisfy { $0.contains("max-time-last-heard") && $0.contains("peer-heartbeat-cycle") })
+        }
+    }
+
     @Test("dump and peers: nobody there, and an endpoint that is not ENRP's, are one line and exit 69; late is 75")
     func queriesThatFail() async throws {
         let registrar = try await RunningRegistrar.start()

@@ -288,10 +288,54 @@ struct UnlistedTests {
         _ = space.replicate(Self.member(3, home: Self.first), in: "P")
         space.changeHome(of: ElementKey(pool: "P", id: PoolElementID(rawValue: 3)), to: Self.second)
         space.mark(ownedBy: Self.second)
-        #expect(space.takeUnlisted(ownedBy: Self.second).map(\.id.rawValue) == [1])
+        #expect(space.takeUnlisted(ownedBy: Self.second).map(\.key.id.rawValue) == [1])
         space.mark(ownedBy: Self.second)
         _ = space.replicate(Self.member(3, home: Self.second), in: "P")
-        #expect(Set(space.takeUnlisted(ownedBy: Self.second).map(\.id.rawValue)) == [1, 2])
+        #expect(Set(space.takeUnlisted(ownedBy: Self.second).map(\.key.id.rawValue)) == [1, 2])
         #expect(space.takeUnlisted(ownedBy: Self.first).isEmpty)
+    }
+
+    @Test(
+        "A table that may be older than a move does not undo it; the next one of either registrar settles it [ENRP-144]"
+    )
+    func claimed() {
+        func moved() -> (Handlespace, ElementKey) {
+            var space = Handlespace()
+            _ = space.replicate(Self.member(1, home: Self.first), in: "P")
+            _ = space.replicate(Self.member(1, home: Self.second), in: "P")
+            return (space, ElementKey(pool: "P", id: PoolElementID(rawValue: 1)))
+        }
+        var (space, key) = moved()
+        var stays = space.keepsHome(key, against: Self.second)
+        #expect(!stays, "it is its home")
+        stays = space.keepsHome(key, against: Self.first)
+        #expect(stays, "the table of its former home")
+        stays = space.keepsHome(key, against: Self.first)
+        #expect(!stays, "it says so again")
+
+        (space, key) = moved()
+        _ = space.keepsHome(key, against: Self.first)
+        space.mark(ownedBy: Self.second)
+        var unlisted = space.takeUnlisted(ownedBy: Self.second)
+        #expect(unlisted.map(\.key) == [key])
+        #expect(unlisted.map(\.claimant) == [Self.first], "its new home does not say so")
+
+        (space, key) = moved()
+        _ = space.keepsHome(key, against: Self.first)
+        space.mark(ownedBy: Self.second)
+        _ = space.replicate(Self.member(1, home: Self.second), in: "P")
+        unlisted = space.takeUnlisted(ownedBy: Self.second)
+        #expect(unlisted.isEmpty, "its new home says so")
+        stays = space.keepsHome(key, against: Self.first)
+        #expect(!stays, "it has not just moved any more")
+    }
+
+    @Test("What nobody else will ask is not spared, even if it has just moved [ENRP-144]")
+    func lost() {
+        var space = Handlespace()
+        _ = space.replicate(Self.member(1, home: Self.first), in: "P")
+        _ = space.replicate(Self.member(1, home: Self.second), in: "P")
+        space.mark(ownedBy: Self.second)
+        #expect(space.takeUnlisted(ownedBy: Self.second, unsparing: { _ in true }).map(\.key.id.rawValue) == [1])
     }
 }

@@ -54,12 +54,27 @@ extension Handlespace {
         self.ledger(of: registrar)?.unconfirmed ?? []
     }
 
-    /// Those of them that have to go, now that the registrar's table is complete (§3.6.3 step 5): not those which have moved
-    /// to it since it was last asked; they are spared once.
-    package mutating func takeUnlisted(ownedBy registrar: RegistrarID) -> [ElementKey] {
-        var keys: [ElementKey] = []
-        self.withLedger(of: registrar) { keys = $0.takeUnconfirmed() }
-        return keys
+    /// Those of them that have to leave it, now that the registrar's table is complete (§3.6.3 step 5), each with the
+    /// registrar that claims it otherwise: not those which have moved to it since it was last asked; they are spared once.
+    ///
+    /// - Parameter isKnownToBeLost: of such a one, that it need not be spared.
+    package mutating func takeUnlisted(
+        ownedBy registrar: RegistrarID, unsparing isKnownToBeLost: (ElementKey) -> Bool = { _ in false }
+    ) -> [(key: ElementKey, claimant: RegistrarID?)] {
+        var unlisted: [(key: ElementKey, claimant: RegistrarID?)] = []
+        self.withLedger(of: registrar) { unlisted = $0.takeUnconfirmed(isKnownToBeLost) }
+        return unlisted
+    }
+
+    /// The table of `registrar` lists an element that another registrar is home of here.
+    ///
+    /// - Returns: whether it stays with that one for now: it has just moved there, and the table may be older than that. The
+    ///   next table of either registrar settles it.
+    package mutating func keepsHome(_ key: ElementKey, against registrar: RegistrarID) -> Bool {
+        guard let (home, place) = self.whereabouts(of: key), home != registrar else { return false }
+        var stays = false
+        self.withLedger(of: home) { stays = $0.outlasts(claimOf: registrar, at: place) }
+        return stays
     }
 
     /// All elements of `registrar`.

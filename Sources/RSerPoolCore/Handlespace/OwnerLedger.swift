@@ -12,6 +12,8 @@ struct OwnerLedger: Sendable {
         var confirmedIn: UInt32
         /// It came from another owner, and this one's table has not been compared since.
         var hasJustMoved: Bool
+        /// Another owner, whose table listed it when it had just moved.
+        var claimant: RegistrarID?
     }
 
     private var places: [Place?] = []
@@ -53,6 +55,16 @@ struct OwnerLedger: Sendable {
     mutating func confirm(at place: Int) {
         self.places[place]?.confirmedIn = self.audit
         self.places[place]?.hasJustMoved = false
+        self.places[place]?.claimant = nil
+    }
+
+    /// Another registrar's table lists it. One that has just moved here stays for now: that table may be older than the
+    /// move. If it is not, the next table of either will tell.
+    /// - Returns: whether it stays.
+    mutating func outlasts(claimOf registrar: RegistrarID, at place: Int) -> Bool {
+        guard let entry = self.places[place], entry.hasJustMoved, entry.claimant != registrar else { return false }
+        self.places[place]?.claimant = registrar
+        return true
     }
 
     /// Those that are still marked.
@@ -62,16 +74,21 @@ struct OwnerLedger: Sendable {
         }
     }
 
-    /// Those that are still marked, at the end of an audit. One that has just moved here is spared once: its former owner's
-    /// word and this one's table may have crossed, and the next audit will tell.
-    mutating func takeUnconfirmed() -> [ElementKey] {
-        var unconfirmed: [ElementKey] = []
+    /// Those that are still marked, at the end of an audit, and who else claims them. One that has just moved here is spared
+    /// once, if nobody else claims it: its former owner's word and this one's table may have crossed, and the next audit
+    /// will tell.
+    ///
+    /// - Parameter isKnownToBeLost: of such a one, that it need not be spared.
+    mutating func takeUnconfirmed(
+        _ isKnownToBeLost: (ElementKey) -> Bool
+    ) -> [(key: ElementKey, claimant: RegistrarID?)] {
+        var unconfirmed: [(key: ElementKey, claimant: RegistrarID?)] = []
         for index in self.places.indices {
             guard let place = self.places[index], place.confirmedIn != self.audit else { continue }
-            if place.hasJustMoved {
+            if place.hasJustMoved, place.claimant == nil, !isKnownToBeLost(place.key) {
                 self.places[index]?.hasJustMoved = false
             } else {
-                unconfirmed.append(place.key)
+                unconfirmed.append((place.key, place.claimant))
             }
         }
         return unconfirmed

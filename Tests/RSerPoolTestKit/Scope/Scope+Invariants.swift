@@ -136,6 +136,10 @@ extension Scope {
 
     private func watchersDisagree() -> ScopeFailure? {
         for user in self.users where user.node?.isAlive == true {
+            let asked = user.inspect { $0.registrarAddresses } ?? []
+            if !asked.isEmpty, !self.living.contains(where: { $0.addresses == asked }) {
+                return ScopeFailure("watchers", "\(user.name) has not noticed that the registrar at \(asked) is gone")
+            }
             let views = user.views.value
             for pool in self.settings.pools {
                 guard let view = views[pool.handle] else { continue }

@@ -197,6 +197,11 @@ final class UserSlot {
             }
         }
     }
+
+    func inspect<Result: Sendable>(_ body: @Sendable (isolated PoolUser) -> Result) -> Result? {
+        guard let node = self.node, let user = self.user, node.isAlive else { return nil }
+        return node.inspect { user.assumeIsolated { body($0) } }
+    }
 }
 
 extension Kept where Value == [PoolHandle: UserSlot.View] {
