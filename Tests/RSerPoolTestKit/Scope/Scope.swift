@@ -80,6 +80,8 @@ package final class Scope {
     /// So many messages between two looks at the scope are no sensible conversation; some hundreds are.
     private static let storm = 30_000
     var resynchronizedAtFirst: [String: UInt64] = [:]
+    /// What may have been a coincidence in the trial that is under way.
+    var suspicion: ScopeFailure?
     private var longestSettling = Duration.zero
     private var era = 0
 

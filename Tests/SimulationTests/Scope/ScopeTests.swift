@@ -24,6 +24,8 @@ private let seedsThatFailed: [(seed: UInt64, bug: String)] = [
     (20_188, "the simulator took a presence that crossed an update for a wrong checksum"),
     (20_632, "the simulator kept the links of a machine that had been started anew"),
     (20_785, "crossing additions made a third registrar purge a living element"),
+    (31_840, "a table older than a move took an element back, and its former home removed it"),
+    (31_158, "who had given an element up spared it in an audit, and the others purged it"),
 ]
 
 @Suite("Whole scopes: whatever goes wrong, all is well some time after it has healed")
