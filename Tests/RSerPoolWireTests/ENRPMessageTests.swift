@@ -118,6 +118,44 @@ struct ENRPMessageTests {
         #expect(enrpError(headless)?.causes == [.invalid(first)])
     }
 
+    @Test("A table is composed element by element: a handle before those of its pool, once in a row [ENRP-012]")
+    func composed() throws {
+        let other = echoMember(transport: .udp(SocketAddress(ip: v4(1), port: 7)))
+        let first = elementTLV(sctpTLV, roundRobinTLV)
+        let second = elementTLV(udpTLV, roundRobinTLV)
+        let abcTLV = tlv(0x0009, Array("abc".utf8))
+        var composer = HandleTableComposer(sender: self.sender, receiver: self.receiver, audience: .enrp)
+        for (member, handle) in [
+            (echoMember(), handleTLV), (other, handleTLV), (other, abcTLV), (echoMember(), abcTLV),
+        ] {
+            let fits = composer.add(member, pool: handle)
+            #expect(fits)
+        }
+        let value = handleTLV + first + second + abcTLV + second + first
+        #expect(try composer.finish(moreFollows: false) == message(0x03, self.ids + value))
+    }
+
+    @Test("A list of 3 000 servers is cut at the border of an entry, and fits one message [ENRP-049]")
+    func longList() throws {
+        func server(_ id: UInt32, _ addresses: Int) -> ServerInformation {
+            ServerInformation(
+                id: RegistrarID(rawValue: id),
+                transport: SCTPTransport(
+                    port: 9901, addresses: (0..<addresses).map { .ipv4(0x0b00_0000 + id * 4 + UInt32($0)) }))
+        }
+        for (addresses, length) in [(1, 24), (3, 40)] {
+            let servers = (1...3_000).map { server($0, addresses) }
+            let body = ENRPMessage.Body.listResponse(of: servers, for: .enrp)
+            let octets = try ENRPMessage(sender: self.sender, receiver: self.receiver, body: body).encoded()
+            let count = (65_535 - 12) / length
+            #expect(octets.count == 12 + length * count)
+            #expect(try self.body(octets) == .listResponse(isRejected: false, Array(servers.prefix(count))))
+        }
+        #expect(
+            ENRPMessage.Body.listResponse(of: [server(1, 1)], for: .enrp)
+                == .listResponse(isRejected: false, [server(1, 1)]))
+    }
+
     @Test("An empty handlespace is twelve octets without a flag [ENRP-013]")
     func emptyTable() throws {
         let empty = ENRPMessage(

@@ -171,3 +171,15 @@ extension ENRPMessage.Body {
         }
     }
 }
+
+extension ENRPMessage.Body {
+    /// A list of as many of these servers as fit one message, the first ones (RFC 5353 §3.2.2.2, ENRP-049).
+    package static func listResponse(of servers: [ServerInformation], for audience: Audience) -> Self {
+        var length = ENRPMessage.headerLength
+        let fitting = servers.prefix { server in
+            length += server.encodedParameter(for: audience).count
+            return length <= WireWriter.maximumLength
+        }
+        return .listResponse(isRejected: false, Array(fitting))
+    }
+}

@@ -24,6 +24,8 @@ package struct ENRPMessage: Hashable, Sendable {
 
     /// The SCTP payload protocol identifier of every ENRP message (RFC 5353 §5.4).
     package static let payloadProtocol: UInt32 = 12
+    /// Octets before the parameters: the header, and both servers' IDs.
+    package static let headerLength = 12
     /// The port of registrars for one another (RFC 5353 §5.3).
     package static let port: UInt16 = 9901
 

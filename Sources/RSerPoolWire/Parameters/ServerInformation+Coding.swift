@@ -15,6 +15,12 @@ extension ServerInformation {
         outer.adopt(cursor)
     }
 
+    package func encodedParameter(for audience: Audience) -> [UInt8] {
+        var writer = WireWriter()
+        self.encode(into: &writer, for: audience)
+        return writer.bytes
+    }
+
     package func encode(into writer: inout WireWriter, for audience: Audience) {
         writer.parameter(.serverInformation) { writer in
             writer.write(self.id.rawValue)
