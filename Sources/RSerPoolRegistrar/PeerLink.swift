@@ -63,9 +63,13 @@ actor PeerLink {
 
     // MARK: Association
 
-    func attach(_ link: LinkID, port: any Port, dialect: Dialect) {
-        // It may have started anew, and others may have come meanwhile.
-        if self.link != link { self.oweList() }
+    func attach(_ link: LinkID, port: any Port, dialect: Dialect, now: ContinuousClock.Instant) {
+        if self.link != link {
+            // It may have started anew, and others may have come meanwhile.
+            self.oweList()
+            // An answer to what was asked over another association is none to what is asked over this one.
+            if self.link != nil { self.audit.abandon(now: now) }
+        }
         self.link = link
         self.port = port
         self.dialect = dialect
@@ -131,14 +135,33 @@ actor PeerLink {
         return true
     }
 
-    func answeredList(isRejected: Bool) {
+    /// The same, although it has told already.
+    func asksForListAgain(now: ContinuousClock.Instant) -> Bool {
+        self.owesList = true
+        return self.asksForList(now: now)
+    }
+
+    /// - Returns: whether it was asked.
+    func answeredList(isRejected: Bool) -> Bool {
+        defer { self.listAsked = nil }
         self.owesList = self.owesList && isRejected
-        self.listAsked = nil
+        return self.listAsked != nil
     }
 
     func refused(now: ContinuousClock.Instant, inGrace: Bool) -> PeerLiveness.Action? {
         self.isProvisional ? nil : self.liveness.refused(now: now, inGrace: inGrace)
     }
+
+    /// When we last defended ourselves against a takeover by it.
+    private var lastDefence: ContinuousClock.Instant?
+
+    /// Whether to defend ourselves against a takeover by it: not again within the time that the defence may take.
+    func isDefenceDue(now: ContinuousClock.Instant) -> Bool {
+        if let last = self.lastDefence, now < last + self.timers.maxTimeNoResponse { return false }
+        self.lastDefence = now
+        return true
+    }
+
     func markNotActive(now: ContinuousClock.Instant) { self.liveness.markNotActive(now: now) }
 
     func timersFired(now: ContinuousClock.Instant, inGrace: Bool, patience: Int) -> PeerLiveness.Action? {
@@ -154,15 +177,21 @@ actor PeerLink {
 
     func confirmed(now: ContinuousClock.Instant) {
         self.lastConfirmed = now
+        self.audit.checksumsAgree()
     }
 
     func checksumsDiffer(now: ContinuousClock.Instant) -> [Resynchronization.Action] {
         self.audit.checksumsDiffer(now: now)
     }
 
-    func receivedTable(isRejected: Bool, moreFollows: Bool, now: ContinuousClock.Instant) -> [Resynchronization.Action]
-    {
-        self.audit.receivedTable(isRejected: isRejected, moreFollows: moreFollows, now: now)
+    func answerArrived(moreFollows: Bool, now: ContinuousClock.Instant) -> Bool {
+        self.audit.answerArrived(moreFollows: moreFollows, now: now)
+    }
+
+    func receivedTable(
+        isRejected: Bool, isEmpty: Bool, moreFollows: Bool, now: ContinuousClock.Instant
+    ) -> [Resynchronization.Action] {
+        self.audit.receivedTable(isRejected: isRejected, isEmpty: isEmpty, moreFollows: moreFollows, now: now)
     }
 
     // MARK: Download

@@ -56,7 +56,11 @@ extension Registrar {
             self.schedule(.peer(id), at: peer.assumeIsolated { $0.nextDeadline })
         case .listRequest: self.answerListRequest(of: id, over: link)
         case .listResponse(let isRejected, let servers):
-            peer.assumeIsolated { $0.answeredList(isRejected: isRejected) }
+            let wasAsked = peer.assumeIsolated { $0.answeredList(isRejected: isRejected) }
+            guard wasAsked || self.searchAwaitsList(over: link) else {
+                self.counts.count(.messagesIgnored)
+                return
+            }
             self.searchReceivedList(servers, isRejected: isRejected, from: id, over: link, now: now)
         case .handleTableRequest(let ownChildrenOnly):
             self.answerTableRequest(of: peer, ownChildrenOnly: ownChildrenOnly, over: link, now: now)
@@ -70,8 +74,9 @@ extension Registrar {
         case .takeoverServer(let target): self.receivedTakeover(of: target, from: id, now: now)
         case .error(let causes):
             self.counts.count(.peerErrorsReceived)
-            self.logger.info(
-                "ENRP_ERROR received", metadata: ["peer": "\(id)", "causes": "\(causes.map(\.code.description))"])
+            self.logOncePerMinute(
+                .peerErrorsReceived, at: .info, "ENRP_ERROR received from peer \(id): \(causes.map(\.code.description))"
+            )
         }
     }
 
@@ -83,29 +88,22 @@ extension Registrar {
     // MARK: Lists and tables for others (§3.2.2, §3.2.3)
 
     private func answerListRequest(of requester: RegistrarID, over link: LinkID) {
-        guard self.search == nil else {
+        guard !self.isLearning else {
             self.send(.listResponse(isRejected: true, []), to: requester, over: link)
             return
         }
-        var servers: [ServerInformation] = []
-        var length = 16
-        for id in self.peers.keys.sorted() where id != requester {
-            guard let peer = self.peers[id], peer.assumeIsolated({ $0.isActive }),
-                let information = peer.assumeIsolated({ $0.information })
-            else { continue }
-            // 36 octets of headers and fields, and the addresses: at an entry's border it is cut (ENRP-049).
-            length += 36 + 20 * information.transport.addresses.count
-            guard length <= WireWriter.maximumLength else { break }
-            servers.append(information)
+        let servers = self.peers.keys.sorted().compactMap { id in
+            self.peers[id]?.assumeIsolated { $0.isActive && id != requester ? $0.information : nil }
         }
-        self.send(.listResponse(isRejected: false, servers), to: requester, over: link)
+        let audience: Audience = self.connections[link]?.dialect == .rsplib ? .rsplibENRP : .enrp
+        self.send(.listResponse(of: servers, for: audience), to: requester, over: link)
     }
 
     private func answerTableRequest(
         of peer: PeerLink, ownChildrenOnly: Bool, over link: LinkID, now: ContinuousClock.Instant
     ) {
         let downloads = self.peers.values.count { $0.id != peer.id && $0.assumeIsolated { $0.isDownloading } }
-        guard self.search == nil, downloads < self.configuration.limits.maxDownloads else {
+        guard !self.isLearning, downloads < self.configuration.limits.maxDownloads else {
             self.counts.count(.downloadsRefused)
             self.send(.handleTableResponse(isRejected: true, moreFollows: false, []), to: peer.id, over: link)
             return
@@ -120,7 +118,8 @@ extension Registrar {
             composer.add(member.told(in: dialect), pool: pool.encodedHandle)
         }
         let next = hasMore ? cursor : nil
-        self.send((try? composer.finish(moreFollows: hasMore)) ?? [], over: link)
+        // A part that did not find room is the next one still.
+        guard self.send((try? composer.finish(moreFollows: hasMore)) ?? [], over: link) else { return }
         peer.assumeIsolated { $0.sentTable(next, ownChildrenOnly: ownChildrenOnly, over: link, now: now) }
         self.schedule(.peer(peer.id), at: peer.assumeIsolated { $0.nextDeadline })
     }
@@ -129,13 +128,16 @@ extension Registrar {
         _ entries: [ENRPMessage.PoolEntry], isRejected: Bool, moreFollows: Bool, from peer: PeerLink,
         over link: LinkID, now: ContinuousClock.Instant
     ) {
-        if let number = self.book.number(of: link), self.search?.isDownloading(from: number) == true {
+        if self.searchAwaitsTable(over: link) {
             self.store(entries, from: peer, as: .wholeTable, now: now)
-            self.searchReceivedTable(isRejected: isRejected, moreFollows: moreFollows, over: link, now: now)
-        } else if peer.assumeIsolated({ $0.audit.isRunning }) {
+            self.searchReceivedTable(
+                isRejected: isRejected, isEmpty: entries.allSatisfy(\.members.isEmpty), moreFollows: moreFollows,
+                now: now)
+        } else if peer.assumeIsolated({ $0.link == link && $0.answerArrived(moreFollows: moreFollows, now: now) }) {
             self.store(entries, from: peer, as: .ownTable, now: now)
+            let isEmpty = entries.allSatisfy(\.members.isEmpty)
             let actions = peer.assumeIsolated {
-                $0.receivedTable(isRejected: isRejected, moreFollows: moreFollows, now: now)
+                $0.receivedTable(isRejected: isRejected, isEmpty: isEmpty, moreFollows: moreFollows, now: now)
             }
             self.carryOut(actions, with: peer, now: now)
         } else {
@@ -147,7 +149,7 @@ extension Registrar {
 
     private func compare(_ checksum: UInt16, of peer: PeerLink, now: ContinuousClock.Instant) {
         // Who starts gets everything from its mentor first.
-        guard self.search == nil else { return }
+        guard !self.isLearning else { return }
         let isRSPLIB = peer.assumeIsolated { $0.dialect == .rsplib }
         guard checksum != self.handlespace.checksum(of: peer.id),
             !isRSPLIB || checksum != self.handlespace.rsplibChecksum(of: peer.id)
@@ -179,11 +181,12 @@ extension Registrar {
     /// An element that was ours and that we gave up to this peer has no home now, by a mistake: an update that came late,
     /// for example, or each of us left it to the other. It is asked, and taken back.
     private func purge(_ owner: RegistrarID, now: ContinuousClock.Instant) {
+        var reclaimed: [ElementKey] = []
         for (key, claimant) in self.handlespace.takeUnlisted(
             ownedBy: owner, unsparing: { self.givenUp[$0] != nil })
         {
             if self.givenUp[key] != nil {
-                self.reclaim(key, now: now)
+                if self.reclaim(key, now: now) { reclaimed.append(key) }
             } else if let claimant {
                 self.handlespace.changeHome(of: key, to: claimant)
                 self.poolChanged(key.pool, .changed(key.id), now: now)
@@ -192,6 +195,7 @@ extension Registrar {
                 self.removeReplica(key, now: now)
             }
         }
+        if !reclaimed.isEmpty { _ = self.procedures.put(.insist(reclaimed)) }
     }
 
     /// Removes a copy of somebody else's element; no registrar is told of it.
@@ -235,19 +239,31 @@ extension Registrar {
     private func store(
         _ entries: [ENRPMessage.PoolEntry], from peer: PeerLink, as source: Source, now: ContinuousClock.Instant
     ) {
+        var disputed: [ElementKey] = []
         for entry in entries {
-            for member in entry.members { self.store(member, in: entry.pool, from: peer, as: source, now: now) }
+            for member in entry.members
+            where self.store(member, in: entry.pool, from: peer, as: source, now: now) == .disputed {
+                disputed.append(ElementKey(pool: entry.pool, id: member.id))
+            }
         }
+        if !disputed.isEmpty { self.settle(disputed, with: peer) }
     }
 
+    private enum Stored {
+        case done
+        /// A peer's table says that it is the home of one that we take for ours.
+        case disputed
+    }
+
+    @discardableResult
     private func store(
         _ told: PoolMember, in pool: PoolHandle, from peer: PeerLink, as source: Source, now: ContinuousClock.Instant
-    ) {
+    ) -> Stored {
         let member = told.heard(in: peer.assumeIsolated { $0.dialect })
         let key = ElementKey(pool: pool, id: member.id)
-        guard member.life.isValid, !pool.octets.isEmpty else {
-            self.refuse(key, "its life or its pool handle is invalid")
-            return
+        guard member.life.isValid, !pool.octets.isEmpty, member.asapTransport?.addresses.isEmpty == false else {
+            self.refuse(key, "its life or its pool handle is invalid, or nobody could reach it (no ASAP transport)")
+            return .done
         }
         if member.home == self.id {
             switch source {
@@ -257,51 +273,55 @@ extension Registrar {
                 if let owned = self.handlespace.member(key), owned.home == self.id { self.announce(owned, in: pool) }
             case .wholeTable: self.adopt(member, in: pool, now: now)
             }
-            return
+            return .done
         }
         guard source == .wholeTable ? member.home != .undetermined : member.home == peer.id else {
             self.refuse(key, "its home is neither the peer nor known")
-            return
+            return .done
         }
         // Its home says so: it has one.
         if self.handlespace.member(key)?.home == member.home { self.givenUp[key] = nil }
         if self.handlespace.member(key)?.home == self.id {
             switch source {
             case .update:
-                self.giveUp(key)
-                self.holderLives(key)
-            case .ownTable:
-                self.settle(key, with: peer, now: now)
-                return
-            case .wholeTable: return
+                if self.replicate(member, in: pool, now: now) { self.holderLives(key) }
+                return .done
+            case .ownTable: return .disputed
+            case .wholeTable: return .done
             }
-        } else if source == .ownTable, self.handlespace.keepsHome(key, against: peer.id) {
-            return
         }
+        if source == .ownTable, self.handlespace.keepsHome(key, against: peer.id) { return .done }
         self.replicate(member, in: pool, now: now)
+        return .done
     }
 
-    func replicate(_ member: PoolMember, in pool: PoolHandle, now: ContinuousClock.Instant) {
+    /// Stores an element as its home tells of it; one that was ours is the other's from now on.
+    /// - Returns: whether it was.
+    @discardableResult
+    func replicate(_ member: PoolMember, in pool: PoolHandle, now: ContinuousClock.Instant) -> Bool {
         let key = ElementKey(pool: pool, id: member.id)
         switch self.handlespace.replicate(member, in: pool) {
         case .added(let createdPool):
             if createdPool || self.pools[pool] == nil { self.pools[pool] = self.pools[pool] ?? Pool(host: self.host) }
             self.poolChanged(pool, .changed(key.id), now: now)
-        case .updated(let changed, _):
+        case .updated(let changed, let formerHome):
+            if formerHome == self.id { self.giveUp(key) }
             if changed { self.poolChanged(pool, .changed(key.id), now: now) }
         case .refused(let causes):
             self.refuse(key, "\(causes.map(\.code.description))")
-            return
+            return false
         case .poolGivesWay(let members):
-            self.logger.warning(
-                "a pool exists with two policies or transport types; the members here have to leave",
-                metadata: ["pool": "\(pool)", "members": "\(members.count)"])
-            for id in members { self.expel(ElementKey(pool: pool, id: id), now: now) }
-            self.replicate(member, in: pool, now: now)
-            return
+            self.logOncePerMinute(
+                .membersExpelled,
+                "pool \(pool) exists with two policies or transport types; its \(members.count) members here have to leave"
+            )
+            for id in members where id != key.id { self.expel(ElementKey(pool: pool, id: id), now: now) }
+            return self.replicate(member, in: pool, now: now)
         }
         let expires = member.life.duration.map { now + $0 + self.configuration.enrpTimers.expiryGrace }
         self.schedule(.replica(key), at: expires)
+        self.expectOwner(member.home, now: now)
+        return true
     }
 
     /// A copy's life is over, and its home has not said anything (AMB-16). One that we have inherited gets a fresh life when

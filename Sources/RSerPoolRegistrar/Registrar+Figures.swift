@@ -17,6 +17,8 @@ package struct RegistrarFigures: Hashable, Sendable {
     package var adopted: Int
     /// The registrars that are being taken over here.
     package var takeovers: [RegistrarID]
+    /// Homes of elements that are no peers.
+    package var absentOwners: Int
     package var isServing: Bool
     /// The PE checksum over its own elements.
     package var checksum: UInt16
@@ -24,7 +26,7 @@ package struct RegistrarFigures: Hashable, Sendable {
 
 extension Registrar {
     /// Whether pool elements and pool users are let in.
-    package var isReady: Bool { self.search == nil && !self.enrpPorts.isEmpty }
+    package var isReady: Bool { !self.isLearning && !self.enrpPorts.isEmpty }
 
     package var figures: RegistrarFigures {
         RegistrarFigures(
@@ -32,7 +34,8 @@ extension Registrar {
             openings: self.opening.count + self.openingTo.count, challenges: self.challenges.count,
             subscriptions: self.subscriptionCount, givenUp: self.givenUp.count, elements: self.elements.count,
             pools: self.pools.count, deadlines: self.deadlines.count, bookEntries: self.book.numbers.count,
-            adopted: self.adopted.count, takeovers: self.takeovers.keys.sorted(), isServing: self.search == nil,
+            adopted: self.adopted.count, takeovers: self.takeovers.keys.sorted(),
+            absentOwners: self.absentOwners.count, isServing: !self.isLearning,
             checksum: self.handlespace.checksum(of: self.id))
     }
 }

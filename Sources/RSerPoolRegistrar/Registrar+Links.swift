@@ -252,11 +252,13 @@ extension Registrar {
         }
     }
 
-    /// Says in the log that a limit was reached, at most once a minute for each counter.
-    func logOncePerMinute(_ counter: RegistrarCounter, _ message: @autoclosure () -> String) {
+    /// Says in the log what others can make happen as often as they like, at most once a minute for each counter.
+    func logOncePerMinute(
+        _ counter: RegistrarCounter, at level: Logger.Level = .warning, _ message: @autoclosure () -> String
+    ) {
         let now = self.host.clock.now
         if let last = self.logged[counter], now - last < .seconds(60) { return }
         self.logged[counter] = now
-        self.logger.warning("\(message())", metadata: [counter.rawValue: "\(self.counts[counter])"])
+        self.logger.log(level: level, "\(message())", metadata: [counter.rawValue: "\(self.counts[counter])"])
     }
 }

@@ -17,6 +17,8 @@ extension Registrar {
         var peer: RegistrarID?
         /// A PRESENCE with R = 1 is on its way there, and nothing has come back yet.
         var isGreeted = false
+        var hasSpoken = false
+        let since: ContinuousClock.Instant
     }
 
     // MARK: Events
@@ -40,7 +42,7 @@ extension Registrar {
         let address = Self.address(of: link.remote)
         let number = self.book.linkUp(link.id, to: address, now: now)
         let dialect = number.flatMap { self.book[$0]?.endpoint.dialect } ?? self.dialect(of: address)
-        var connection = PeerConnection(link: link, port: port, dialect: dialect)
+        var connection = PeerConnection(link: link, port: port, dialect: dialect, since: now)
         connection.isGreeted = !link.isIncoming || number != nil
         self.connections[link.id] = connection
         if connection.isGreeted { self.send(self.presence(over: link.id, replyRequired: true), over: link.id) }
@@ -51,7 +53,7 @@ extension Registrar {
     private func peerLinkDown(_ link: LinkID, _ reason: LinkDownReason, now: ContinuousClock.Instant) {
         let connection = self.connections.removeValue(forKey: link)
         let led = self.book.linkDown(link, now: now)
-        if let led { self.searchFailed(led.number, now: now) }
+        if let led { self.searchFailed(led, now: now) }
         if let id = connection?.peer, let peer = self.peers[id] {
             let other = self.connections.filter { $0.value.peer == id }.min { $0.key.number < $1.key.number }
             let otherLink = other.map { (link: $0.key, port: $0.value.port) }
@@ -64,9 +66,9 @@ extension Registrar {
             } else {
                 self.take(action, about: id, now: now)
             }
-        } else if let led, let id = self.peer(at: led.number), let peer = self.peers[id] {
+        } else if let led, let id = self.peer(at: led), let peer = self.peers[id] {
             // An attempt to reach a peer whose association had ended.
-            let inGrace = self.stallGuard.inGrace(now: now)
+            let inGrace = self.sparesPeers(now: now)
             self.take(peer.assumeIsolated { $0.refused(now: now, inGrace: inGrace) }, about: id, now: now)
         }
         self.scheduleBook()
@@ -139,11 +141,20 @@ extension Registrar {
     func peer(_ id: RegistrarID, over link: LinkID, now: ContinuousClock.Instant) -> PeerLink? {
         guard let connection = self.connections[link] else { return nil }
         if let number = self.book.number(of: link), self.ownNumbers.contains(number) { return nil }
+        // One association, one registrar: who starts anew with another ID comes over another one.
+        if let known = connection.peer, known != id {
+            self.counts.count(.messagesIgnored)
+            self.logOncePerMinute(
+                .messagesIgnored, at: .info,
+                "a message of registrar \(id) over the association with registrar \(known) is ignored")
+            return nil
+        }
         let peer: PeerLink
         var isNew = false
         if let known = self.peers[id] {
             peer = known
         } else {
+            if self.peers.count >= self.configuration.limits.maxPeers { self.makeRoomForPeer() }
             guard self.peers.count < self.configuration.limits.maxPeers else {
                 self.counts.count(.peersRefused)
                 self.logOncePerMinute(
@@ -161,17 +172,45 @@ extension Registrar {
             self.noteClash(of: id, connection)
             self.connections[link]?.peer = id
             let (port, dialect) = (connection.port, connection.dialect)
-            peer.assumeIsolated { $0.attach(link, port: port, dialect: dialect) }
+            peer.assumeIsolated { $0.attach(link, port: port, dialect: dialect, now: now) }
         } else if peer.assumeIsolated({ $0.link != link }) {
             let (port, dialect) = (connection.port, connection.dialect)
-            peer.assumeIsolated { $0.attach(link, port: port, dialect: dialect) }
+            peer.assumeIsolated { $0.attach(link, port: port, dialect: dialect, now: now) }
         }
         // §3.4.1: who is new is asked for its endpoint; a greeting that is on its way asks already.
         if isNew, !connection.isGreeted { self.sendPresence(to: id, replyRequired: true) }
         self.connections[link]?.isGreeted = false
-        if peer.assumeIsolated({ $0.heard(now: now) }) { self.cameBack(id) }
+        self.connections[link]?.hasSpoken = true
+        let isBack = peer.assumeIsolated { $0.heard(now: now) }
+        if isBack || isNew && self.takeovers[id] != nil { self.cameBack(id) }
         self.schedule(.peer(id), at: peer.assumeIsolated { $0.nextDeadline })
         return peer
+    }
+
+    /// Ends the association with the provisional peer that has been silent longest, if there is one.
+    private func makeRoomForPeer() {
+        let provisional = self.peers.values.filter { $0.assumeIsolated { $0.isProvisional } }
+        guard
+            let last = provisional.min(by: { left, right in
+                left.assumeIsolated { $0.liveness.lastHeard } < right.assumeIsolated { $0.liveness.lastHeard }
+            })
+        else { return }
+        let links = self.connections.filter { $0.value.peer == last.id }
+        self.forgetPeer(last.id)
+        for (link, connection) in links { connection.port.abort(link) }
+    }
+
+    /// Ends associations that others have opened and not used, or not said what they are: they take the place of peers.
+    private func disconnectStrangers(now: ContinuousClock.Instant) {
+        let timers = self.configuration.enrpTimers
+        let limit = timers.maxTimeLastHeard + timers.maxTimeNoResponse
+        for (link, connection) in self.connections where connection.link.isIncoming && connection.since + limit <= now {
+            let peer = connection.peer.flatMap { self.peers[$0] }
+            let isStranger =
+                peer?.assumeIsolated { $0.isProvisional && $0.liveness.lastHeard + limit <= now }
+                ?? !connection.hasSpoken
+            if isStranger { connection.port.abort(link) }
+        }
     }
 
     /// Two registrars with one ID are possible, and nothing breaks, but somebody should know (ENRP-100).
@@ -204,9 +243,9 @@ extension Registrar {
     /// Takes the endpoint that a peer names as its own (ENRP-098).
     func learn(_ information: ServerInformation, of peer: PeerLink, over link: LinkID, now: ContinuousClock.Instant) {
         guard information.id == peer.id else {
-            self.logger.info(
-                "server information of another registrar ignored",
-                metadata: ["peer": "\(peer.id)", "information": "\(information.id)"])
+            self.logOncePerMinute(
+                .messagesIgnored, at: .info,
+                "server information of another registrar ignored: peer \(peer.id) names \(information.id)")
             return
         }
         var information = information
@@ -229,13 +268,14 @@ extension Registrar {
     /// Asks a peer whom it knows, until it has said so: registrars that started while one of us was away, for example.
     /// Without that each registrar would have to be told of all others.
     func askForPeers(of peer: PeerLink, now: ContinuousClock.Instant) {
-        guard self.search == nil, peer.assumeIsolated({ $0.asksForList(now: now) }) else { return }
+        guard !self.isLearning, peer.assumeIsolated({ $0.asksForList(now: now) }) else { return }
         self.send(.listRequest, to: peer.id)
     }
 
     /// Takes endpoints that somebody else names (ENRP-045, ENRP-048).
     func learn(_ servers: [ServerInformation], now: ContinuousClock.Instant) {
         for server in servers where server.id != self.id && server.id != .undetermined {
+            self.ownerListed(server.id, now: now)
             let addresses = server.transport.addresses.filter { !$0.isWildcard && !$0.isMulticast }
             guard !addresses.isEmpty, self.peers[server.id] == nil else { continue }
             let endpoint = RegistrarAddress(
@@ -284,9 +324,53 @@ extension Registrar {
 
     func forgetPeer(_ id: RegistrarID) {
         self.peers[id] = nil
+        if self.handlespace.count(ownedBy: id) > 0 { self.expectOwner(id, now: self.host.clock.now) }
         self.schedule(.peer(id), at: nil)
         for link in self.connections.keys where self.connections[link]?.peer == id {
             self.connections[link]?.peer = nil
+        }
+    }
+
+    // MARK: Homes that are no peers
+
+    /// Notes that a registrar is home of elements; nothing happens as long as it is a peer.
+    func expectOwner(_ id: RegistrarID, now: ContinuousClock.Instant) {
+        guard id != self.id, self.peers[id] == nil, self.absentOwners[id] == nil else { return }
+        let owner = AbsentOwner(timers: self.configuration.enrpTimers, now: now)
+        self.absentOwners[id] = owner
+        self.schedule(.absentOwner(id), at: owner.nextDeadline)
+    }
+
+    private func ownerListed(_ id: RegistrarID, now: ContinuousClock.Instant) {
+        guard self.absentOwners[id] != nil else { return }
+        self.absentOwners[id]?.listed(now: now)
+        self.schedule(.absentOwner(id), at: self.absentOwners[id]?.nextDeadline)
+    }
+
+    func absentOwnerTimersFired(_ id: RegistrarID, now: ContinuousClock.Instant) {
+        guard var owner = self.absentOwners[id] else { return }
+        // While a provisional peer is there, it speaks for itself.
+        if let peer = self.peers[id], peer.assumeIsolated({ $0.isProvisional }) { owner.listed(now: now) }
+        let elements = self.handlespace.count(ownedBy: id)
+        guard elements > 0, self.peers[id]?.assumeIsolated({ $0.isProvisional }) ?? true else {
+            self.absentOwners[id] = nil
+            return
+        }
+        let action = owner.timersFired(now: now, isSpared: self.sparesPeers(now: now))
+        self.absentOwners[id] = owner
+        self.schedule(.absentOwner(id), at: owner.nextDeadline)
+        switch action {
+        case nil: break
+        case .askPeers:
+            for peer in self.activePeers.sorted() {
+                guard self.peers[peer]?.assumeIsolated({ $0.asksForListAgain(now: now) }) == true else { continue }
+                self.send(.listRequest, to: peer)
+            }
+        case .takeOver:
+            self.logger.notice(
+                "nobody knows the home of some elements: it is taken for dead",
+                metadata: ["registrar": "\(id)", "elements": "\(elements)"])
+            self.peerDied(id, now: now)
         }
     }
 
@@ -294,10 +378,16 @@ extension Registrar {
 
     func peerTimersFired(_ id: RegistrarID, now: ContinuousClock.Instant) {
         guard let peer = self.peers[id] else { return }
-        let inGrace = self.stallGuard.inGrace(now: now)
+        let inGrace = self.sparesPeers(now: now)
         let patience = self.stallGuard.patience
         self.take(
             peer.assumeIsolated { $0.timersFired(now: now, inGrace: inGrace, patience: patience) }, about: id, now: now)
+    }
+
+    /// Nobody is found dead by a registrar that was stopped itself, or that does not serve yet: it could not be home of what
+    /// it would take over.
+    private func sparesPeers(now: ContinuousClock.Instant) -> Bool {
+        self.isLearning || self.stallGuard.inGrace(now: now)
     }
 
     func take(_ action: PeerLiveness.Action?, about id: RegistrarID, now: ContinuousClock.Instant) {
@@ -323,8 +413,8 @@ extension Registrar {
                     scheme: .sctp, addresses: information.transport.addresses, port: information.transport.port,
                     encapsulationPort: information.encapsulationPort, dialect: peer.assumeIsolated { $0.dialect }),
                 now: now)
-            self.book.hurry(number, now: now)
-            self.contact(number, now: now)
+            // At once, but not again and again with one that comes only to go.
+            if self.book.hurry(number, now: now) { self.contact(number, now: now) }
             self.scheduleBook()
         }
     }
@@ -340,6 +430,7 @@ extension Registrar {
     func heartbeat() {
         self.announcePresence()
         self.discoverPeers()
+        self.disconnectStrangers(now: self.host.clock.now)
     }
 
     func announcePresence() {
@@ -399,10 +490,17 @@ extension Registrar {
     // MARK: Sending
 
     /// To one association, whoever is behind it.
-    func send(_ bytes: [UInt8], over link: LinkID) {
-        guard !bytes.isEmpty, let connection = self.connections[link] else { return }
-        try? connection.port.send(
-            OutboundMessage(bytes: bytes, payloadProtocol: ENRPMessage.payloadProtocol), on: link)
+    /// - Returns: whether it is on its way.
+    @discardableResult
+    func send(_ bytes: [UInt8], over link: LinkID) -> Bool {
+        guard !bytes.isEmpty, let connection = self.connections[link] else { return false }
+        do {
+            try connection.port.send(
+                OutboundMessage(bytes: bytes, payloadProtocol: ENRPMessage.payloadProtocol), on: link)
+            return true
+        } catch {
+            return false
+        }
     }
 
     func send(_ body: ENRPMessage.Body, to receiver: RegistrarID, over link: LinkID) {

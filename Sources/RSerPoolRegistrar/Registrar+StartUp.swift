@@ -92,6 +92,9 @@ extension Registrar {
             self.contact(number, now: now)
         case .requestList(let number): self.ask(number, .listRequest)
         case .requestTable(let number): self.ask(number, .handleTableRequest(ownChildrenOnly: false))
+        case .disconnect(let number):
+            guard let link = self.book[number]?.link else { return }
+            self.connections[link]?.port.abort(link)
         case .serve(let outcome): self.searchEnded(outcome)
         }
     }
@@ -103,6 +106,7 @@ extension Registrar {
 
     private func searchEnded(_ outcome: MentorSearch.Outcome) {
         self.search = nil
+        self.isLearning = false
         self.schedule(.search, at: nil)
         switch outcome {
         case .alone: break
@@ -148,20 +152,26 @@ extension Registrar {
         _ servers: [ServerInformation], isRejected: Bool, from id: RegistrarID, over link: LinkID,
         now: ContinuousClock.Instant
     ) {
-        if let number = self.book.number(of: link) {
-            self.withSearch(now) {
-                $0.receivedList(from: number, id, isRejected: isRejected, $1, now: now, using: &$2)
-            }
+        // One association may lead to several endpoints of the book: one registrar, named twice.
+        if self.searchAwaitsList(over: link) {
+            self.withSearch(now) { $0.receivedList(by: id, isRejected: isRejected, $1, now: now, using: &$2) }
         }
         self.learn(servers, now: now)
     }
 
-    func searchReceivedTable(isRejected: Bool, moreFollows: Bool, over link: LinkID, now: ContinuousClock.Instant) {
-        guard let number = self.book.number(of: link) else { return }
+    func searchReceivedTable(isRejected: Bool, isEmpty: Bool, moreFollows: Bool, now: ContinuousClock.Instant) {
         self.withSearch(now) {
             $0.receivedTable(
-                from: number, isRejected: isRejected, moreFollows: moreFollows, $1, now: now, using: &$2)
+                isRejected: isRejected, isEmpty: isEmpty, moreFollows: moreFollows, $1, now: now, using: &$2)
         }
+    }
+
+    func searchAwaitsList(over link: LinkID) -> Bool {
+        self.search?.asked.map { self.book[$0]?.link == link } ?? false
+    }
+
+    func searchAwaitsTable(over link: LinkID) -> Bool {
+        self.search?.downloading.map { self.book[$0]?.link == link } ?? false
     }
 
     // MARK: Discovery by multicast (AMB-21: only PRESENCE, and only to find one another)

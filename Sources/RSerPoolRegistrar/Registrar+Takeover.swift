@@ -22,6 +22,8 @@ extension Registrar {
         case rehome([ElementKey])
         /// Ask elements that somebody else wants to be home of, and who registered with us.
         case claim([ElementKey], against: RegistrarID)
+        /// Ask elements that we go on to be home of, whatever others say.
+        case insist([ElementKey])
     }
 
     // MARK: Procedures
@@ -40,6 +42,7 @@ extension Registrar {
         case .rehome(let keys): await self.spreadOut(keys) { $0.rehome($1, now: $2) }
         case .claim(let keys, let challenger):
             await self.spreadOut(keys) { $0.claim($1, against: challenger, now: $2) }
+        case .insist(let keys): await self.spreadOut(keys) { $0.insist($1, now: $2) }
         }
     }
 
@@ -121,7 +124,7 @@ extension Registrar {
 
     func receivedInitTakeover(of target: RegistrarID, from initiator: RegistrarID, now: ContinuousClock.Instant) {
         guard target != self.id else {
-            self.logger.warning("a peer takes this registrar for dead", metadata: ["peer": "\(initiator)"])
+            self.logOncePerMinute(.takeoversSuffered, "peer \(initiator) takes this registrar for dead")
             self.announcePresence()
             return
         }
@@ -236,10 +239,11 @@ extension Registrar {
     }
 
     /// Somebody has taken us over although we live (AMB-28): elements that are linked to us as their home are asked and
-    /// announced again; the others are the winner's.
+    /// announced again; the others are the winner's. Said again and again, it does no more.
     private func defend(against winner: RegistrarID, now: ContinuousClock.Instant) {
-        self.logger.warning("a peer has taken over this registrar, which lives", metadata: ["peer": "\(winner)"])
         self.counts.count(.takeoversSuffered)
+        self.logOncePerMinute(.takeoversSuffered, "peer \(winner) has taken over this registrar, which lives")
+        guard let peer = self.peers[winner], peer.assumeIsolated({ $0.isDefenceDue(now: now) }) else { return }
         self.announcePresence()
         var linked: [ElementKey] = []
         for key in self.handlespace.keys(ownedBy: self.id) {
@@ -260,17 +264,13 @@ extension Registrar {
     // with H = 1 over that association and announces it, or, without one, leaves it to the other. So never both give it up.
     // rsplib believes every table of ours, so towards it we settle always, and never leave the element to it.
 
-    /// A peer's table names an element as its own that we take for ours.
-    func settle(_ key: ElementKey, with peer: PeerLink, now: ContinuousClock.Instant) {
-        guard let element = self.elements[key] else { return }
+    /// A peer's table names elements as its own that we take for ours.
+    func settle(_ keys: [ElementKey], with peer: PeerLink) {
         let challenger = peer.id
-        if peer.assumeIsolated({ $0.dialect == .rsplib }) {
-            self.counts.count(.homesDisputed)
-            self.take(element.assumeIsolated { $0.insistOnHome(now: now) }, of: key, now: now)
-        } else if self.id > challenger {
-            self.counts.count(.homesDisputed)
-            self.take(element.assumeIsolated { $0.claimHome(against: challenger, now: now) }, of: key, now: now)
-        }
+        let isRSPLIB = peer.assumeIsolated { $0.dialect == .rsplib }
+        guard isRSPLIB || self.id > challenger else { return }
+        self.counts.count(.homesDisputed, by: keys.count)
+        _ = self.procedures.put(isRSPLIB ? .insist(keys) : .claim(keys, against: challenger))
     }
 
     /// It has registered elsewhere (ENRP-164), as somebody says who is its home from now on.
@@ -313,6 +313,7 @@ extension Registrar {
     func yield(_ key: ElementKey, to winner: RegistrarID, now: ContinuousClock.Instant) {
         self.giveUp(key)
         self.handlespace.changeHome(of: key, to: winner)
+        self.expectOwner(winner, now: now)
         if let life = self.handlespace.member(key)?.life.duration {
             self.schedule(.replica(key), at: now + life + self.configuration.enrpTimers.expiryGrace)
         }
@@ -321,8 +322,9 @@ extension Registrar {
         self.admitNewcomer(key, now: now)
     }
 
-    /// Takes an element back that nobody is home of: over the link that it has to us, or a new one, it is asked.
-    func reclaim(_ key: ElementKey, now: ContinuousClock.Instant) {
+    /// Takes an element back that nobody is home of: over the link that it has to us, or a new one, it has to be asked.
+    /// - Returns: false where nobody can reach it; then it is removed.
+    func reclaim(_ key: ElementKey, now: ContinuousClock.Instant) -> Bool {
         let link = (self.givenUp.removeValue(forKey: key) ?? nil).flatMap { self.links[$0] }
         self.forgetFormerLink(of: key)
         self.counts.count(.elementsReclaimed)
@@ -330,13 +332,18 @@ extension Registrar {
         self.schedule(.replica(key), at: nil)
         guard let member = self.handlespace.member(key), let element = self.makeElement(key, inheriting: member) else {
             self.remove(key, tellIt: false, now: now)
-            return
+            return false
         }
         self.elements[key] = element
         if let link {
             self.links[link.link.id]?.elements.insert(key)
             element.assumeIsolated { $0.useLink(link.link, port: link.port) }
         }
+        return true
+    }
+
+    private func insist(_ key: ElementKey, now: ContinuousClock.Instant) {
+        guard let element = self.elements[key] else { return }
         self.take(element.assumeIsolated { $0.insistOnHome(now: now) }, of: key, now: now)
     }
 
@@ -350,6 +357,7 @@ extension Registrar {
 
     /// A member of a pool that has to take another shape.
     func expel(_ key: ElementKey, now: ContinuousClock.Instant) {
+        self.counts.count(.membersExpelled)
         if self.handlespace.member(key)?.home == self.id {
             self.counts.count(.elementsRemoved)
             self.remove(key, tellIt: true, causes: [ErrorCause(.inconsistentPolicy)], now: now)

@@ -55,10 +55,14 @@ public actor Registrar: Service {
     var book: PeerBook<LinkID>
     /// Endpoints of the book that turned out to be our own.
     var ownNumbers: Set<Int> = []
-    /// Nil once we serve.
+    /// Nil before the search for a mentor begins, and when it is over.
     var search: MentorSearch?
+    /// What others know has not been learned yet: nobody can learn from us.
+    var isLearning = true
     let searchOutcome = OneShot<Void>()
     var takeovers: [RegistrarID: Takeover] = [:]
+    /// Who is home of elements, but no peer.
+    var absentOwners: [RegistrarID: AbsentOwner] = [:]
     let procedures = Mailbox<Procedure>(limit: 65_536)
     /// When the next batch of elements may be asked by a procedure.
     var nextVisit: ContinuousClock.Instant
@@ -106,6 +110,7 @@ public actor Registrar: Service {
         case announcement
         case peer(RegistrarID)
         case takeover(RegistrarID)
+        case absentOwner(RegistrarID)
         /// A copy of somebody else's element.
         case replica(ElementKey)
         case search
@@ -361,6 +366,7 @@ public actor Registrar: Service {
             case .announcement: self.announce(now: now)
             case .peer(let id): self.peerTimersFired(id, now: now)
             case .takeover(let target): self.takeoverTimersFired(target, now: now)
+            case .absentOwner(let id): self.absentOwnerTimersFired(id, now: now)
             case .replica(let key): self.replicaExpired(key, now: now)
             case .search: self.searchTimersFired(now: now)
             case .book: self.contactPeers(now: now)

@@ -50,6 +50,8 @@ public enum RegistrarCounter: String, CaseIterable, Hashable, Sendable {
     case peerUpdatesDropped = "peer_updates_dropped"
     /// Entries of peers that were not stored.
     case updatesRefused = "updates_refused"
+    /// Elements that had to leave because their pool exists with another policy or transport type.
+    case membersExpelled = "members_expelled"
     /// Table requests above `maxDownloads`, or before we serve.
     case downloadsRefused = "downloads_refused"
     /// Audits that found a difference.

@@ -70,19 +70,14 @@ struct PeerLivenessTests {
         #expect(peer.nextDeadline == at(seconds: 25))
     }
 
-    @Test("A refused association is death where that is set, when it was asked, and when we were not stopped")
+    @Test("A refused association is death, when it was asked, and when we were not stopped [ENRP-093]")
     func refusal() {
-        var timers = ENRPTimers.rfc
-        timers.refusalMeansDeath = true
-        var peer = Self.heard(timers)
+        var peer = Self.heard()
         #expect(peer.refused(now: at(seconds: 1), inGrace: false) == nil)
         _ = peer.linkEnded(now: at(seconds: 2), patience: 0)
         #expect(peer.refused(now: at(seconds: 2), inGrace: true) == nil)
         #expect(peer.refused(now: at(seconds: 2), inGrace: false) == .declareDead)
         #expect(peer.refused(now: at(seconds: 3), inGrace: false) == nil)
-        peer = Self.heard()
-        _ = peer.linkEnded(now: at(seconds: 2), patience: 0)
-        #expect(peer.refused(now: at(seconds: 2), inGrace: false) == nil)
     }
 
     @Test("While somebody else takes it over it is not watched, but not for ever")
@@ -92,6 +87,8 @@ struct PeerLivenessTests {
         #expect(!peer.isActive)
         #expect(!peer.isDead)
         #expect(peer.nextDeadline == at(seconds: 71))
+        peer.markNotActive(now: at(seconds: 15))
+        #expect(peer.nextDeadline == at(seconds: 71), "said again it does not begin anew")
         #expect(peer.linkEnded(now: at(seconds: 20), patience: 0) == nil)
         #expect(peer.timersFired(now: at(seconds: 70), inGrace: false, patience: 0) == nil)
         #expect(peer.timersFired(now: at(seconds: 71), inGrace: false, patience: 0) == .probe)
@@ -145,7 +142,9 @@ struct PeerBookTests {
         #expect(book.learn(both, now: at(seconds: 0)) == 1)
     }
 
-    @Test("The pause before the next try doubles from 1 s to 60 s; one that came up begins anew; a hurry does not wait")
+    @Test(
+        "The pause before the next try doubles from 1 s to 60 s; one that came up begins anew; a hurry waits 1 s at most"
+    )
     func pauses() {
         var book = Self.book(1)
         var now = at(seconds: 0)
@@ -154,17 +153,21 @@ struct PeerBookTests {
             book.use("link", for: 1, isUp: false, now: now)
             #expect(book.due(now: now) == [])
             #expect(book.nextDeadline == nil)
-            #expect(book.linkDown("link", now: now).map { $0 == (1, false) } == true)
+            #expect(book.linkDown("link", now: now) == 1)
             #expect(book.nextDeadline == now + .seconds(pause))
             now += .seconds(pause)
         }
         book.use("link", for: 1, isUp: false, now: now)
         #expect(book.linkUp("link", to: Self.endpoint(1), now: now) == 1)
-        #expect(book.linkDown("link", now: now).map { $0 == (1, true) } == true)
+        #expect(book.linkDown("link", now: now) == 1)
         #expect(book.nextDeadline == now + .seconds(1))
         book.failed(1, now: now)
         #expect(book.nextDeadline == now + .seconds(2))
-        book.hurry(1, now: now)
+        #expect(book.hurry(1, now: now) == false, "it was tried a moment ago")
+        #expect(book.nextDeadline == now + .seconds(1))
+        now += .milliseconds(1_001)
+        book.failed(1, now: now)
+        #expect(book.hurry(1, now: now) == true)
         #expect(book.due(now: now) == [1])
         #expect(book.linkDown("another", now: now) == nil)
     }
@@ -205,18 +208,64 @@ struct PeerBookTests {
         #expect(book.number(matching: Self.endpoint(9_999)) != nil)
     }
 
-    @Test("Learned ones can be forgotten, configured ones cannot")
-    func forgetting() {
-        var book = Self.book(1)
-        book.learn(Self.endpoint(2), now: at(seconds: 0))
-        book.forget(Self.endpoint(1))
-        book.forget(Self.endpoint(2))
-        #expect(book.numbers == [1])
+    @Test(
+        "Who was reached once stays when others are heard of; few are tried at a time, and the rest when there is room")
+    func manyHeardOf() {
+        var book = Self.book()
+        let met = book.learn(Self.endpoint(1), now: at(seconds: 0))
+        book.use("met", for: met, isUp: true, now: at(seconds: 0))
+        _ = book.linkDown("met", now: at(seconds: 1))
+        for number in 0..<(2 * Book.maxLearned) { book.learn(Self.endpoint(1_000 + number), now: at(seconds: 2)) }
+        #expect(book.numbers.count == Book.maxLearned)
+        #expect(book[met] != nil)
+        let due = book.due(now: at(seconds: 3))
+        #expect(due.count == Book.maxOpening)
+        for number in due { book.use("\(number)", for: number, isUp: false, now: at(seconds: 3)) }
+        #expect(book.due(now: at(seconds: 3)) == [])
+        #expect(book.nextDeadline == nil)
+        _ = book.linkDown("\(due[0])", now: at(seconds: 4))
+        #expect(book.nextDeadline == at(seconds: 2))
+        #expect(book.due(now: at(seconds: 4)).count == 1)
+    }
+}
+
+@Suite("Homes of elements that are no peers")
+struct AbsentOwnerTests {
+    @Test("When it is absent too long all peers are asked; who is listed is waited for, nobody's friend is taken over")
+    func absent() {
+        var owner = AbsentOwner(timers: .rfc, now: at(seconds: 0))
+        #expect(owner.nextDeadline == at(seconds: 61))
+        #expect(owner.timersFired(now: at(seconds: 60), isSpared: false) == nil)
+        #expect(owner.timersFired(now: at(seconds: 61), isSpared: false) == .askPeers)
+        #expect(owner.nextDeadline == at(seconds: 66))
+        owner.listed(now: at(seconds: 62))
+        #expect(owner.nextDeadline == at(seconds: 123))
+        #expect(owner.timersFired(now: at(seconds: 123), isSpared: false) == .askPeers)
+        #expect(owner.timersFired(now: at(seconds: 128), isSpared: false) == .takeOver)
+        #expect(owner.nextDeadline == at(seconds: 189), "should that come to nothing")
+    }
+
+    @Test("Who was stopped itself, or does not serve yet, waits on")
+    func spared() {
+        var owner = AbsentOwner(timers: .rfc, now: at(seconds: 0))
+        #expect(owner.timersFired(now: at(seconds: 61), isSpared: true) == nil)
+        #expect(owner.timersFired(now: at(seconds: 122), isSpared: false) == .askPeers)
+        #expect(owner.timersFired(now: at(seconds: 127), isSpared: true) == nil)
+        #expect(owner.nextDeadline == at(seconds: 188))
     }
 }
 
 @Suite("Resynchronization with a peer (RFC 5353 §3.6.3)")
 struct ResynchronizationTests {
+    private static func part(
+        _ audit: inout Resynchronization, isRejected: Bool = false, isEmpty: Bool = false, more: Bool = false,
+        at seconds: Int
+    ) -> [Resynchronization.Action]? {
+        guard audit.answerArrived(moreFollows: more, now: at(seconds: seconds)) else { return nil }
+        return audit.receivedTable(
+            isRejected: isRejected, isEmpty: isEmpty, moreFollows: more, now: at(seconds: seconds))
+    }
+
     @Test("Mark and ask; each part with more to come is followed by a request; the last one purges")
     func parts() {
         var audit = Resynchronization(timers: .rfc)
@@ -225,11 +274,11 @@ struct ResynchronizationTests {
         #expect(audit.isRunning)
         #expect(audit.nextDeadline == at(seconds: 5))
         #expect(audit.checksumsDiffer(now: at(seconds: 1)) == [], "one at a time")
-        #expect(audit.receivedTable(isRejected: false, moreFollows: true, now: at(seconds: 4)) == [.request])
+        #expect(Self.part(&audit, more: true, at: 4) == [.request])
         #expect(audit.nextDeadline == at(seconds: 9))
-        #expect(audit.receivedTable(isRejected: false, moreFollows: false, now: at(seconds: 8)) == [.purge])
+        #expect(Self.part(&audit, at: 8) == [.purge])
         #expect(!audit.isRunning)
-        #expect(audit.receivedTable(isRejected: false, moreFollows: false, now: at(seconds: 8)) == [], "nobody asked")
+        #expect(Self.part(&audit, at: 8) == nil, "nobody asked")
     }
 
     enum End: CaseIterable {
@@ -243,16 +292,73 @@ struct ResynchronizationTests {
         var audit = Resynchronization(timers: .rfc)
         _ = audit.checksumsDiffer(now: at(seconds: 0))
         switch end {
-        case .complete:
-            #expect(audit.receivedTable(isRejected: false, moreFollows: false, now: at(seconds: 5)) == [.purge])
-        case .rejected: #expect(audit.receivedTable(isRejected: true, moreFollows: false, now: at(seconds: 5)) == [])
+        case .complete: #expect(Self.part(&audit, at: 5) == [.purge])
+        case .rejected: #expect(Self.part(&audit, isRejected: true, at: 5) == [])
         case .abandoned: audit.abandon(now: at(seconds: 5))
-        case .late: audit.timersFired(now: at(seconds: 5))
+        case .late:
+            audit.timersFired(now: at(seconds: 5))
+            #expect(Self.part(&audit, at: 6) == nil)
         }
         #expect(!audit.isRunning)
         #expect(audit.nextDeadline == nil)
         #expect(audit.checksumsDiffer(now: at(.milliseconds(19_999))) == [])
         #expect(audit.checksumsDiffer(now: at(seconds: 20)) == [.mark, .request])
+    }
+
+    @Test("A late answer is not the next audit's: that one waits for it, and until the peer has forgotten the rest")
+    func late() {
+        var audit = Resynchronization(timers: .rfc)
+        _ = audit.checksumsDiffer(now: at(seconds: 0))
+        audit.timersFired(now: at(seconds: 5))
+        #expect(audit.checksumsDiffer(now: at(seconds: 30)) == [], "the answer may come")
+        #expect(Self.part(&audit, more: true, at: 31) == nil, "as it does, too late")
+        #expect(audit.checksumsDiffer(now: at(seconds: 40)) == [], "it would go on with its second part")
+        #expect(audit.checksumsDiffer(now: at(seconds: 41)) == [.mark, .request])
+        #expect(Self.part(&audit, at: 42) == [.purge])
+    }
+
+    @Test("Who speaks, and does not answer, is asked again all the same")
+    func never() {
+        var audit = Resynchronization(timers: .rfc)
+        _ = audit.checksumsDiffer(now: at(seconds: 0))
+        audit.timersFired(now: at(seconds: 5))
+        #expect(audit.checksumsDiffer(now: at(seconds: 30)) == [])
+        #expect(audit.checksumsDiffer(now: at(seconds: 34)) == [])
+        #expect(audit.checksumsDiffer(now: at(seconds: 35)) == [.mark, .request])
+        #expect(Self.part(&audit, at: 36) == [.purge])
+    }
+
+    @Test("With another association nothing is outstanding")
+    func anotherAssociation() {
+        var audit = Resynchronization(timers: .rfc)
+        _ = audit.checksumsDiffer(now: at(seconds: 0))
+        audit.timersFired(now: at(seconds: 5))
+        audit.abandon(now: at(seconds: 6))
+        #expect(audit.checksumsDiffer(now: at(seconds: 20)) == [.mark, .request])
+    }
+
+    @Test("A part without entries that promises more ends it, and removes nothing")
+    func endless() {
+        var audit = Resynchronization(timers: .rfc)
+        _ = audit.checksumsDiffer(now: at(seconds: 0))
+        #expect(Self.part(&audit, isEmpty: true, more: true, at: 1) == [])
+        #expect(!audit.isRunning)
+    }
+
+    @Test("Whole tables that change nothing become rare; one that does begins anew")
+    func backOff() {
+        var audit = Resynchronization(timers: .rfc)
+        var now = 0
+        for pause in [15, 30, 60, 120, 240, 240] {
+            #expect(audit.checksumsDiffer(now: at(seconds: now)) == [.mark, .request])
+            #expect(Self.part(&audit, at: now) == [.purge])
+            #expect(audit.checksumsDiffer(now: at(seconds: now + pause - 1)) == [])
+            now += pause
+        }
+        audit.checksumsAgree()
+        _ = audit.checksumsDiffer(now: at(seconds: now))
+        #expect(Self.part(&audit, at: now) == [.purge])
+        #expect(audit.checksumsDiffer(now: at(seconds: now + 15)) == [.mark, .request])
     }
 
     @Test("A deadline that is not there yet changes nothing")
@@ -281,19 +387,19 @@ struct MentorSearchTests {
     }
 
     private mutating func list(
-        _ search: inout MentorSearch, from number: Int, by id: RegistrarID = larger, isRejected: Bool = false,
-        _ candidates: [Int], at seconds: Int = 0
+        _ search: inout MentorSearch, by id: RegistrarID = larger, isRejected: Bool = false, _ candidates: [Int],
+        at seconds: Int = 0
     ) -> [MentorSearch.Action] {
         search.receivedList(
-            from: number, id, isRejected: isRejected, candidates, now: at(seconds: seconds), using: &self.generator)
+            by: id, isRejected: isRejected, candidates, now: at(seconds: seconds), using: &self.generator)
     }
 
     private mutating func table(
-        _ search: inout MentorSearch, from number: Int, isRejected: Bool = false, more: Bool = false,
+        _ search: inout MentorSearch, isRejected: Bool = false, isEmpty: Bool = false, more: Bool = false,
         _ candidates: [Int], at seconds: Int = 0
     ) -> [MentorSearch.Action] {
         search.receivedTable(
-            from: number, isRejected: isRejected, moreFollows: more, candidates, now: at(seconds: seconds),
+            isRejected: isRejected, isEmpty: isEmpty, moreFollows: more, candidates, now: at(seconds: seconds),
             using: &self.generator)
     }
 
@@ -322,14 +428,14 @@ struct MentorSearchTests {
         #expect(search.reached(2, now: at(seconds: 0)) == [])
         #expect(search.reached(1, now: at(seconds: 0)) == [.requestList(1)])
         #expect(search.nextDeadline == at(seconds: 5))
-        #expect(self.table(&search, from: 1, [1, 2]) == [], "not asked for yet")
-        #expect(self.list(&search, from: 2, [1, 2]) == [], "not asked")
-        #expect(self.list(&search, from: 1, [1, 2]) == [.requestTable(1)])
-        #expect(search.isDownloading(from: 1))
-        #expect(!search.isDownloading(from: 2))
-        #expect(self.table(&search, from: 1, more: true, [1, 2], at: 3) == [.requestTable(1)])
+        #expect(self.table(&search, [1, 2]) == [], "not asked for yet")
+        #expect(search.asked == 1 && search.downloading == nil)
+        #expect(self.list(&search, [1, 2]) == [.requestTable(1)])
+        #expect(self.list(&search, [1, 2]) == [], "not asked again")
+        #expect(search.asked == nil && search.downloading == 1)
+        #expect(self.table(&search, more: true, [1, 2], at: 3) == [.requestTable(1)])
         #expect(search.nextDeadline == at(seconds: 8))
-        #expect(self.table(&search, from: 1, [1, 2], at: 4) == [.serve(.learned(from: 1))])
+        #expect(self.table(&search, [1, 2], at: 4) == [.serve(.learned(from: 1))])
         #expect(search.isOver)
         #expect(search.nextDeadline == nil)
     }
@@ -343,15 +449,16 @@ struct MentorSearchTests {
         var search = Self.search()
         _ = self.start(&search, [1, 2])
         if failure != .unreachable, failure != .notReached { _ = search.reached(1, now: at(seconds: 0)) }
-        if failure == .silentToTable || failure == .rejectsTable { _ = self.list(&search, from: 1, [1, 2]) }
+        if failure == .silentToTable || failure == .rejectsTable { _ = self.list(&search, [1, 2]) }
         let actions =
             switch failure {
             case .unreachable: search.failed(1, [1, 2], now: at(seconds: 1), using: &self.generator)
             case .notReached, .silentToList, .silentToTable: self.fire(&search, [1, 2], at: at(seconds: 5))
-            case .rejectsList: self.list(&search, from: 1, isRejected: true, [1, 2])
-            case .rejectsTable: self.table(&search, from: 1, isRejected: true, [1, 2])
+            case .rejectsList: self.list(&search, isRejected: true, [1, 2])
+            case .rejectsTable: self.table(&search, isRejected: true, [1, 2])
             }
-        #expect(actions == [.contact(2)])
+        // Asked again it shall not go on where it was.
+        #expect(actions == (failure == .silentToTable ? [.disconnect(1), .contact(2)] : [.contact(2)]))
         #expect(
             search.failed(1, [1, 2], now: at(seconds: 5), using: &self.generator) == [], "it is not the mentor any more"
         )
@@ -408,13 +515,13 @@ struct MentorSearchTests {
         var search = Self.search()
         _ = self.start(&search, [1, 2])
         _ = search.reached(1, now: at(seconds: 0))
-        #expect(self.list(&search, from: 1, by: Self.smaller, isRejected: true, [1, 2]) == [.contact(2)])
+        #expect(self.list(&search, by: Self.smaller, isRejected: true, [1, 2]) == [.contact(2)])
         #expect(search.failed(2, [1, 2], now: at(seconds: 0), using: &self.generator) == [.serve(.firstOfAll)])
 
         search = Self.search()
         _ = self.start(&search, [1])
         _ = search.reached(1, now: at(seconds: 0))
-        #expect(self.list(&search, from: 1, by: Self.larger, isRejected: true, [1]) == [])
+        #expect(self.list(&search, by: Self.larger, isRejected: true, [1]) == [])
         #expect(!search.isOver)
     }
 
@@ -423,9 +530,49 @@ struct MentorSearchTests {
         var search = Self.search()
         _ = self.start(&search, [1, 2])
         _ = search.reached(1, now: at(seconds: 0))
-        _ = self.list(&search, from: 1, by: Self.smaller, isRejected: true, [1, 2])
+        _ = self.list(&search, by: Self.smaller, isRejected: true, [1, 2])
         _ = search.reached(2, now: at(seconds: 0))
         #expect(self.fire(&search, [1, 2], at: at(seconds: 5)) == [], "the second one is silent, and may serve")
         #expect(!search.isOver)
+    }
+
+    @Test("However many are silent, the search ends in time, and no later [ENRP-064]")
+    mutating func manySilent() throws {
+        var search = Self.search()
+        let candidates = Array(1...20)
+        var actions = self.start(&search, candidates)
+        var asked = 0
+        while !search.isOver {
+            asked += actions.count { $0 == .contact(asked + 1) }
+            actions = self.fire(&search, candidates, at: try #require(search.nextDeadline))
+            try #require(asked < 5)
+        }
+        #expect(asked == 2)
+        #expect(actions == [.serve(.noMentor)])
+        search = Self.search()
+        _ = self.start(&search, candidates)
+        _ = self.fire(&search, candidates, at: at(seconds: 5))
+        _ = search.reached(2, now: at(seconds: 7))
+        #expect(search.nextDeadline == at(seconds: 10))
+    }
+
+    @Test("A mentor whose table has no end, or no entries, is left")
+    mutating func endlessTable() {
+        var search = Self.search()
+        _ = self.start(&search, [1, 2])
+        _ = search.reached(1, now: at(seconds: 0))
+        _ = self.list(&search, [1, 2])
+        #expect(self.table(&search, isEmpty: true, more: true, [1, 2], at: 1) == [.disconnect(1), .contact(2)])
+
+        var timers = ENRPTimers.rfc
+        timers.mentorSearchTime = .seconds(3_600)
+        search = Self.search(timers)
+        _ = self.start(&search, [1, 2])
+        _ = search.reached(1, now: at(seconds: 0))
+        _ = self.list(&search, [1, 2])
+        for second in 1..<300 {
+            #expect(self.table(&search, more: true, [1, 2], at: second) == [.requestTable(1)])
+        }
+        #expect(self.table(&search, more: true, [1, 2], at: 300) == [.disconnect(1), .contact(2)])
     }
 }

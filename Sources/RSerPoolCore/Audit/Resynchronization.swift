@@ -3,8 +3,14 @@
 /// Bringing our copy of one peer's elements in line with the peer (RFC 5353 §3.6.3).
 ///
 /// At most one runs with a peer at a time, and between the end of one and the begin of the next there is
-/// `resynchronizationInterval` (AMB-32), however often the peer says that the checksums differ. The marks are kept by the
+/// `resynchronizationInterval` (AMB-32), however often the peer says that the checksums differ; up to ``maxBackOff`` times as
+/// long while audits change nothing, as where a peer has an element that we refuse. The marks are kept by the
 /// ``Handlespace``.
+///
+/// Decided here, where the RFC leaves it open: nothing in a HANDLE_TABLE_RESPONSE says which request it answers, and a peer
+/// goes on where it was until it forgets a download (AMB-9). The tail of an old download must not be taken for a whole table,
+/// as all that it does not list is removed. So an answer counts only for the last request on an association; the next
+/// audit waits until all earlier ones are answered, and the peer has forgotten what it had begun.
 package struct Resynchronization: Sendable {
     package enum Action: Equatable, Sendable {
         /// Mark all elements of the peer.
@@ -22,8 +28,16 @@ package struct Resynchronization: Sendable {
         case running(deadline: ContinuousClock.Instant)
     }
 
+    package static var maxBackOff: Int { 16 }
+
     private let timers: ENRPTimers
     private var state = State.idle(notBefore: nil)
+    /// Requests on this association that have no answer yet.
+    private var unanswered = 0
+    /// When the peer was first heard of again after we had given up to wait for an answer.
+    private var heardInVain: ContinuousClock.Instant?
+    /// Whole tables since the checksums were last the same.
+    private var fruitless = 0
 
     package init(timers: ENRPTimers) {
         self.timers = timers
@@ -38,37 +52,74 @@ package struct Resynchronization: Sendable {
     /// The peer's checksum is not the one that we expect.
     package mutating func checksumsDiffer(now: ContinuousClock.Instant) -> [Action] {
         guard case .idle(let notBefore) = self.state, notBefore.map({ $0 <= now }) ?? true else { return [] }
+        if self.unanswered > 0 {
+            // It may have stood still, and is about to answer. Who says nothing for so long after a sign of life never will.
+            let since = self.heardInVain ?? now
+            self.heardInVain = since
+            guard now >= since + self.timers.tableTimeout else { return [] }
+        }
+        self.heardInVain = nil
+        self.unanswered = 1
         self.state = .running(deadline: now + self.timers.tableTimeout)
         return [.mark, .request]
     }
 
+    /// The checksums are the same.
+    package mutating func checksumsAgree() {
+        self.fruitless = 0
+    }
+
+    /// A part of its table came.
+    /// - Returns: whether it belongs to the audit that runs, and is to be taken over; then ``receivedTable`` follows.
+    package mutating func answerArrived(moreFollows: Bool, now: ContinuousClock.Instant) -> Bool {
+        self.unanswered = max(0, self.unanswered - 1)
+        if self.isRunning, self.unanswered == 0 { return true }
+        if moreFollows { self.awaitForgetting(now: now) }
+        return false
+    }
+
     /// A part of the table was taken over.
     package mutating func receivedTable(
-        isRejected: Bool, moreFollows: Bool, now: ContinuousClock.Instant
+        isRejected: Bool, isEmpty: Bool, moreFollows: Bool, now: ContinuousClock.Instant
     ) -> [Action] {
-        guard case .running = self.state else { return [] }
-        if isRejected {
+        guard self.isRunning else { return [] }
+        // One that gives nothing and promises more would go on for ever.
+        if isRejected || isEmpty && moreFollows {
             self.end(now: now)
+            self.awaitForgetting(now: now)
             return []
         }
         guard moreFollows else {
+            self.fruitless += 1
             self.end(now: now)
             return [.purge]
         }
+        self.unanswered += 1
         self.state = .running(deadline: now + self.timers.tableTimeout)
         return [.request]
     }
 
-    /// Its association is over, or no answer came: nothing is removed.
+    /// Its association is over: nothing is removed, and no answer will come.
     package mutating func abandon(now: ContinuousClock.Instant) {
+        self.unanswered = 0
+        self.heardInVain = nil
         if self.isRunning { self.end(now: now) }
     }
 
+    /// No answer came in time: nothing is removed.
     package mutating func timersFired(now: ContinuousClock.Instant) {
         if let deadline = self.nextDeadline, deadline <= now { self.end(now: now) }
     }
 
     private mutating func end(now: ContinuousClock.Instant) {
-        self.state = .idle(notBefore: now + self.timers.resynchronizationInterval)
+        let backOff = min(1 << min(max(self.fruitless - 1, 0), 16), Self.maxBackOff)
+        self.state = .idle(notBefore: now + self.timers.resynchronizationInterval * backOff)
+    }
+
+    /// The peer may have begun a download for us that we do not want to go on with.
+    private mutating func awaitForgetting(now: ContinuousClock.Instant) {
+        guard case .idle(let notBefore) = self.state else { return }
+        let forgotten = now + self.timers.tableTimeout * 2
+        self.state = .idle(notBefore: max(notBefore ?? forgotten, forgotten))
     }
 }

@@ -25,6 +25,10 @@ extension Handlespace {
         }
         let key = ElementKey(pool: handle, id: member.id)
         let known = self.member(key)
+        // So that what follows cannot fail half way, and the element fits a message between registrars.
+        guard member.encodedParameter(for: .enrp).count <= Limits.maxReplicaLength else {
+            return .refused([ErrorCause(.invalidValues)])
+        }
         // Its only member may change the pool's shape: then it is another pool.
         if let pool = self[handle], pool.shape != PoolShape(of: member) { self.remove(key) }
         switch self.register(member, in: handle, isReplica: true) {

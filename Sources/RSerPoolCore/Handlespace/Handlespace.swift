@@ -28,6 +28,9 @@ package struct Handlespace: Sendable {
         /// Octets of a Pool Element parameter; a longer one is rejected with cause 0003. With a handle of full length it
         /// still fits an answer.
         package static let maxMemberLength = 32_768
+        /// Octets of a Pool Element parameter between registrars, which has the element's ASAP transport too; a longer one
+        /// is refused.
+        package static let maxReplicaLength = 32_768
 
         package init() {}
     }
@@ -45,6 +48,8 @@ package struct Handlespace: Sendable {
     private var pools: [PoolHandle: PoolRoll] = [:]
     package private(set) var elementCount = 0
     private var ledgers: [RegistrarID: OwnerLedger] = [:]
+    /// Whose ledgers there are, in order.
+    private var owners: [RegistrarID] = []
 
     package init(limits: Limits = Limits()) {
         self.limits = limits
@@ -151,8 +156,25 @@ package struct Handlespace: Sendable {
 
     /// The next owner by ID; nil: the first.
     func owner(after registrar: RegistrarID?) -> RegistrarID? {
-        guard let registrar else { return self.ledgers.keys.min() }
-        return self.ledgers.keys.filter { $0 > registrar }.min()
+        let index = registrar.map { last in self.ownerIndex { $0 <= last } } ?? 0
+        return index < self.owners.count ? self.owners[index] : nil
+    }
+
+    /// How many owners precede, which is true of the first ones and of no other.
+    private func ownerIndex(_ precedes: (RegistrarID) -> Bool) -> Int {
+        var (low, high) = (0, self.owners.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if precedes(self.owners[middle]) { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    /// Enters an element in its home's ledger.
+    /// - Returns: its place there.
+    private mutating func enter(_ key: ElementKey, of home: RegistrarID, isMove: Bool = false) -> Int {
+        if self.ledgers[home] == nil { self.owners.insert(home, at: self.ownerIndex { $0 < home }) }
+        return self.ledgers[home, default: OwnerLedger()].add(key, isMove: isMove)
     }
 
     func whereabouts(of key: ElementKey) -> (home: RegistrarID, place: Int)? {
@@ -161,7 +183,7 @@ package struct Handlespace: Sendable {
 
     mutating func move(_ key: ElementKey, from old: RegistrarID, at place: Int, to home: RegistrarID) {
         self.disown(old, at: place)
-        let place = self.ledgers[home, default: OwnerLedger()].add(key, isMove: true)
+        let place = self.enter(key, of: home, isMove: true)
         self.pools[key.pool]?.changeHome(of: key.id, to: home, place: place)
     }
 
@@ -176,17 +198,19 @@ package struct Handlespace: Sendable {
                 self.ledgers[home]?.confirm(at: old)
             } else {
                 self.disown(home, at: old)
-                place = self.ledgers[member.home, default: OwnerLedger()].add(key, isMove: true)
+                place = self.enter(key, of: member.home, isMove: true)
             }
         } else {
             self.elementCount += 1
-            place = self.ledgers[member.home, default: OwnerLedger()].add(key)
+            place = self.enter(key, of: member.home)
         }
         return self.pools[handle]?.put(member, encoded: encoded, place: place) ?? false
     }
 
     private mutating func disown(_ home: RegistrarID, at place: Int) {
         self.ledgers[home]?.remove(at: place)
-        if self.ledgers[home]?.isEmpty == true { self.ledgers[home] = nil }
+        guard self.ledgers[home]?.isEmpty == true else { return }
+        self.ledgers[home] = nil
+        self.owners.remove(at: self.ownerIndex { $0 < home })
     }
 }

@@ -4,9 +4,11 @@
 ///
 /// Who answers there is another matter: peers are known by their ID. Each endpoint that has no association is tried for
 /// ever, with a pause that doubles from `reconnectPause` to `reconnectMax`; so halves that were cut apart find each other
-/// again, after whatever time. At most ``maxLearned`` learned endpoints are kept; the one unused longest makes room.
+/// again, after whatever time. At most ``maxLearned`` learned endpoints are kept; one that has never been reached makes room
+/// first, then the one unused longest. At most ``maxOpening`` are tried at a time.
 package struct PeerBook<Link: Hashable & Sendable>: Sendable {
     package static var maxLearned: Int { 256 }
+    package static var maxOpening: Int { 32 }
 
     package struct Entry: Sendable {
         package let endpoint: RegistrarAddress
@@ -14,13 +16,15 @@ package struct PeerBook<Link: Hashable & Sendable>: Sendable {
         /// The association that is open, or being opened, to it.
         package fileprivate(set) var link: Link?
         fileprivate var isUp = false
+        fileprivate var wasReached = false
+        fileprivate var lastTry: ContinuousClock.Instant?
         fileprivate var nextTry: ContinuousClock.Instant
         fileprivate var failures = 0
         fileprivate var lastUsed: ContinuousClock.Instant
     }
 
     private let timers: ENRPTimers
-    /// In the order of their numbers, which are never reused.
+    /// By their numbers, which are never reused.
     private var entries: [Int: Entry] = [:]
     private var lastNumber = 0
 
@@ -44,15 +48,20 @@ package struct PeerBook<Link: Hashable & Sendable>: Sendable {
 
     /// When the next endpoint is to be tried.
     package var nextDeadline: ContinuousClock.Instant? {
-        self.entries.values.compactMap { $0.link == nil ? $0.nextTry : nil }.min()
+        // With the end of a try there is room for the next.
+        guard self.openingCount < Self.maxOpening else { return nil }
+        return self.entries.values.compactMap { $0.link == nil ? $0.nextTry : nil }.min()
     }
 
     /// Endpoints to be tried now.
     package func due(now: ContinuousClock.Instant) -> [Int] {
-        self.numbers.filter { number in
+        let due = self.numbers.filter { number in
             self.entries[number].map { $0.link == nil && $0.nextTry <= now } ?? false
         }
+        return Array(due.prefix(max(0, Self.maxOpening - self.openingCount)))
     }
+
+    private var openingCount: Int { self.entries.values.count { $0.link != nil && !$0.isUp } }
 
     /// Takes an endpoint that somebody told of; a known one stays as it is.
     /// - Returns: its number.
@@ -62,7 +71,7 @@ package struct PeerBook<Link: Hashable & Sendable>: Sendable {
         let learned = self.entries.filter { !$0.value.isConfigured }
         if learned.count >= Self.maxLearned,
             let oldest = learned.min(by: {
-                ($0.value.isUp ? 1 : 0, $0.value.lastUsed, $0.key) < ($1.value.isUp ? 1 : 0, $1.value.lastUsed, $1.key)
+                Self.worth($0.value, $0.key) < Self.worth($1.value, $1.key)
             })
         {
             self.entries[oldest.key] = nil
@@ -70,10 +79,8 @@ package struct PeerBook<Link: Hashable & Sendable>: Sendable {
         return self.add(endpoint, isConfigured: false, now: now)
     }
 
-    /// Forgets a learned endpoint; a configured one stays.
-    package mutating func forget(_ endpoint: RegistrarAddress) {
-        guard let number = self.number(matching: endpoint), self.entries[number]?.isConfigured == false else { return }
-        self.entries[number] = nil
+    private static func worth(_ entry: Entry, _ number: Int) -> (Int, ContinuousClock.Instant, Int) {
+        (entry.isUp ? 2 : entry.wasReached ? 1 : 0, entry.lastUsed, number)
     }
 
     /// An association to it is being opened, or one that is open leads there.
@@ -81,7 +88,12 @@ package struct PeerBook<Link: Hashable & Sendable>: Sendable {
         self.entries[number]?.link = link
         self.entries[number]?.isUp = isUp
         self.entries[number]?.lastUsed = now
-        if isUp { self.entries[number]?.failures = 0 }
+        if isUp {
+            self.entries[number]?.failures = 0
+            self.entries[number]?.wasReached = true
+        } else {
+            self.entries[number]?.lastTry = now
+        }
     }
 
     /// An association came up.
@@ -94,9 +106,9 @@ package struct PeerBook<Link: Hashable & Sendable>: Sendable {
     }
 
     /// An association is over, or never came up.
-    /// - Returns: the first endpoint that it led to, and whether it had been up.
-    package mutating func linkDown(_ link: Link, now: ContinuousClock.Instant) -> (number: Int, wasUp: Bool)? {
-        let led = self.number(of: link).map { (number: $0, wasUp: self.entries[$0]?.isUp ?? false) }
+    /// - Returns: the first endpoint that it led to.
+    package mutating func linkDown(_ link: Link, now: ContinuousClock.Instant) -> Int? {
+        let led = self.number(of: link)
         while let number = self.number(of: link) {
             self.entries[number]?.link = nil
             self.entries[number]?.isUp = false
@@ -110,9 +122,14 @@ package struct PeerBook<Link: Hashable & Sendable>: Sendable {
         self.postpone(number, now: now)
     }
 
-    /// Has it tried at once, pauses or not: there is a reason.
-    package mutating func hurry(_ number: Int, now: ContinuousClock.Instant) {
-        self.entries[number]?.nextTry = now
+    /// Has it tried as soon as it was not tried for `reconnectPause`: there is a reason.
+    /// - Returns: whether that is now.
+    @discardableResult
+    package mutating func hurry(_ number: Int, now: ContinuousClock.Instant) -> Bool {
+        guard let entry = self.entries[number] else { return false }
+        let next = max(now, entry.lastTry.map { $0 + self.timers.reconnectPause } ?? now)
+        self.entries[number]?.nextTry = next
+        return next <= now
     }
 
     /// The endpoint with one of these addresses, and this port.

@@ -3,8 +3,8 @@
 /// Whether one peer lives (RFC 5353 §3.4.3): silence, a probe, and then its death.
 ///
 /// Decided here, where the RFC leaves it open:
-/// - An association that ends is no death, but a reason to ask at once over a new one (AMB-41). Where
-///   ``ENRPTimers/refusalMeansDeath`` is set, a refused new one is the answer: nobody is there.
+/// - An association that ends is no death, but a reason to ask at once over a new one (AMB-41). If that is refused, nobody is
+///   there to be sent anything.
 /// - A peer that somebody else takes over is not watched until it speaks (AMB-19) or the time for that is over (AMB-29).
 package struct PeerLiveness: Sendable {
     package enum Action: Equatable, Sendable {
@@ -77,13 +77,15 @@ package struct PeerLiveness: Sendable {
 
     /// Nobody is at its endpoint: the association that a probe needed was refused.
     package mutating func refused(now: ContinuousClock.Instant, inGrace: Bool) -> Action? {
-        guard case .probed = self.state, self.timers.refusalMeansDeath, !inGrace else { return nil }
+        guard case .probed = self.state, !inGrace else { return nil }
         self.state = .dead
         return .declareDead
     }
 
     /// Somebody else takes it over, and we have agreed (§3.5.1).
     package mutating func markNotActive(now: ContinuousClock.Instant) {
+        // However often that is said: the time for a takeover does not begin anew.
+        if case .notActive = self.state { return }
         self.state = .notActive(until: now + self.timers.takeoverGuard)
     }
 

@@ -8,7 +8,10 @@ package import RSerPoolWire
 /// mentor, the others are backups. Endpoints are named by numbers of the ``PeerBook``.
 ///
 /// Decided here, where the RFC leaves it open:
-/// - When nobody has answered for `mentorSearchTime`, it serves without (AMB-10), and goes on trying to reach them.
+/// - When nobody has answered for `mentorSearchTime`, it serves without (AMB-10), and goes on trying to reach them. A
+///   download that has begun may take longer, up to ``downloadLimit``.
+/// - A mentor that stops in the middle of a download is asked again over a new association: over the old one it might go on
+///   where it was (AMB-9), and the rest would be taken for all.
 /// - Registrars that all start at once would all reject each other. When everybody who can be reached is starting too, the
 ///   one with the largest ID has nothing to wait for and serves; the others learn from it.
 package struct MentorSearch: Sendable {
@@ -17,7 +20,9 @@ package struct MentorSearch: Sendable {
         case contact(Int)
         case requestList(Int)
         case requestTable(Int)
-        /// Begin to serve. `mentor` is nil where none was found.
+        /// Abort the association with this endpoint.
+        case disconnect(Int)
+        /// Begin to serve.
         case serve(Outcome)
     }
 
@@ -37,7 +42,7 @@ package struct MentorSearch: Sendable {
         /// Leaves for `.downloading` with the list.
         case asked(Int, deadline: ContinuousClock.Instant)
         /// Leaves for `.over` with the last part of the table.
-        case downloading(Int, deadline: ContinuousClock.Instant)
+        case downloading(Int, begun: ContinuousClock.Instant, deadline: ContinuousClock.Instant)
         /// Everybody has been tried in vain. Leaves for `.contacting`.
         case pausing(until: ContinuousClock.Instant)
         case over
@@ -62,15 +67,20 @@ package struct MentorSearch: Sendable {
         self.state = .pausing(until: now)
     }
 
-    package func isDownloading(from candidate: Int) -> Bool {
-        if case .downloading(candidate, _) = self.state { true } else { false }
-    }
+    /// Whose peer list is awaited.
+    package var asked: Int? { if case .asked(let candidate, _) = self.state { candidate } else { nil } }
+
+    /// Whose table is awaited.
+    package var downloading: Int? { if case .downloading(let candidate, _, _) = self.state { candidate } else { nil } }
+
+    /// How long a whole table may take.
+    package var downloadLimit: Duration { self.timers.tableTimeout * 60 }
 
     package var isOver: Bool { if case .over = self.state { true } else { false } }
 
     package var nextDeadline: ContinuousClock.Instant? {
         switch self.state {
-        case .contacting(_, let deadline), .asked(_, let deadline), .downloading(_, let deadline): deadline
+        case .contacting(_, let deadline), .asked(_, let deadline), .downloading(_, _, let deadline): deadline
         case .pausing(let until): until
         case .over: nil
         }
@@ -86,7 +96,7 @@ package struct MentorSearch: Sendable {
     /// There is an association with that endpoint.
     package mutating func reached(_ candidate: Int, now: ContinuousClock.Instant) -> [Action] {
         guard case .contacting(candidate, _) = self.state else { return [] }
-        self.state = .asked(candidate, deadline: now + self.timers.maxTimeNoResponse)
+        self.state = .asked(candidate, deadline: self.deadline(now))
         return [.requestList(candidate)]
     }
 
@@ -100,28 +110,34 @@ package struct MentorSearch: Sendable {
     }
 
     package mutating func receivedList(
-        from candidate: Int, _ id: RegistrarID, isRejected: Bool, _ candidates: [Int], now: ContinuousClock.Instant,
+        by id: RegistrarID, isRejected: Bool, _ candidates: [Int], now: ContinuousClock.Instant,
         using generator: inout some RandomNumberGenerator
     ) -> [Action] {
-        guard case .asked(candidate, _) = self.state else { return [] }
+        guard let candidate = self.asked else { return [] }
         guard !isRejected else {
             self.rejecters.insert(id)
             return self.proceed(candidates, now: now, using: &generator)
         }
-        return self.download(candidate, now: now)
+        return self.download(candidate, begun: now, now: now)
     }
 
     package mutating func receivedTable(
-        from candidate: Int, isRejected: Bool, moreFollows: Bool, _ candidates: [Int], now: ContinuousClock.Instant,
+        isRejected: Bool, isEmpty: Bool, moreFollows: Bool, _ candidates: [Int], now: ContinuousClock.Instant,
         using generator: inout some RandomNumberGenerator
     ) -> [Action] {
-        guard case .downloading(candidate, _) = self.state else { return [] }
+        guard case .downloading(let candidate, let begun, _) = self.state else { return [] }
         // It serves, so it is worth waiting for.
         if isRejected {
             self.hasSilent = true
             return self.proceed(candidates, now: now, using: &generator)
         }
-        return moreFollows ? self.download(candidate, now: now) : self.serve(.learned(from: candidate))
+        guard moreFollows else { return self.serve(.learned(from: candidate)) }
+        // Nobody has a table without end.
+        guard !isEmpty, now - begun < self.downloadLimit else {
+            self.hasSilent = true
+            return [.disconnect(candidate)] + self.proceed(candidates, now: now, using: &generator)
+        }
+        return self.download(candidate, begun: begun, now: now)
     }
 
     /// Somebody new to try has turned up.
@@ -136,21 +152,25 @@ package struct MentorSearch: Sendable {
         _ candidates: [Int], now: ContinuousClock.Instant, using generator: inout some RandomNumberGenerator
     ) -> [Action] {
         guard let deadline = self.nextDeadline, deadline <= now else { return [] }
+        var actions: [Action] = []
         switch self.state {
         case .pausing:
             guard !self.isTooLate(now) else { return self.serve(.noMentor) }
             self.tried = []
             self.rejecters = []
             self.hasSilent = false
-        case .contacting, .asked, .downloading: self.hasSilent = true
+        case .contacting, .asked: self.hasSilent = true
+        case .downloading(let candidate, _, _):
+            self.hasSilent = true
+            actions.append(.disconnect(candidate))
         case .over: break
         }
-        return self.proceed(candidates, now: now, using: &generator)
+        return actions + self.proceed(candidates, now: now, using: &generator)
     }
 
     private var mentor: Int? {
         switch self.state {
-        case .contacting(let number, _), .asked(let number, _), .downloading(let number, _): number
+        case .contacting(let number, _), .asked(let number, _), .downloading(let number, _, _): number
         case .pausing, .over: nil
         }
     }
@@ -159,8 +179,16 @@ package struct MentorSearch: Sendable {
         self.timers.mentorSearchTime > .zero && now - self.begun >= self.timers.mentorSearchTime
     }
 
-    private mutating func download(_ candidate: Int, now: ContinuousClock.Instant) -> [Action] {
-        self.state = .downloading(candidate, deadline: now + self.timers.tableTimeout)
+    /// When to give up waiting for somebody.
+    private func deadline(_ now: ContinuousClock.Instant) -> ContinuousClock.Instant {
+        let limit = now + self.timers.maxTimeNoResponse
+        return self.timers.mentorSearchTime > .zero ? min(limit, self.begun + self.timers.mentorSearchTime) : limit
+    }
+
+    private mutating func download(
+        _ candidate: Int, begun: ContinuousClock.Instant, now: ContinuousClock.Instant
+    ) -> [Action] {
+        self.state = .downloading(candidate, begun: begun, deadline: now + self.timers.tableTimeout)
         return [.requestTable(candidate)]
     }
 
@@ -175,13 +203,13 @@ package struct MentorSearch: Sendable {
     ) -> [Action] {
         // All that were named turned out to be ourselves.
         if candidates.isEmpty, !self.isDiscovering { return self.serve(.alone) }
+        if self.isTooLate(now) { return self.serve(.noMentor) }
         if let next = candidates.first(where: { !self.tried.contains($0) }) {
             self.tried.insert(next)
-            self.state = .contacting(next, deadline: now + self.timers.maxTimeNoResponse)
+            self.state = .contacting(next, deadline: self.deadline(now))
             return [.contact(next)]
         }
         if let largest = self.rejecters.max(), !self.hasSilent, largest < self.ownID { return self.serve(.firstOfAll) }
-        if self.isTooLate(now) { return self.serve(.noMentor) }
         var until = now + self.timers.mentorRetryPause * Double.random(in: 1...2.5, using: &generator)
         if self.timers.mentorSearchTime > .zero { until = min(until, self.begun + self.timers.mentorSearchTime) }
         self.state = .pausing(until: until)

@@ -24,9 +24,6 @@ public struct ENRPTimers: Hashable, Sendable {
     public var reconnectMax: Duration = .seconds(60)
     /// How many inherited pool elements are asked a second after a takeover (RFC 5353 §3.5.2). 100.
     public var keepAlivesPerSecond = 100
-    /// Whether a peer counts as dead at once when its association has ended and a new one is refused: its process is gone.
-    /// Otherwise it has ``maxTimeNoResponse`` to come back, which spares a takeover when it restarts. False.
-    public var refusalMeansDeath = false
 
     public init() {}
 
@@ -45,7 +42,6 @@ public struct ENRPTimers: Hashable, Sendable {
         timers.reconnectPause = .milliseconds(100)
         timers.reconnectMax = .seconds(2)
         timers.keepAlivesPerSecond = 10_000
-        timers.refusalMeansDeath = true
         return timers
     }()
 

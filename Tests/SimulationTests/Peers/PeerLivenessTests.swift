@@ -198,7 +198,7 @@ struct PeerLivenessTests {
         var options = WorldOptions()
         options.sctpStack = .kernel
         let lab = PeerWorld(options: options)
-        let registrar = try lab.start { $0.enrpTimers.refusalMeansDeath = true }
+        let registrar = try lab.start()
         let peer = try lab.fake(0x1111_1111)
         let witness = try lab.fake(0x2222_2222)
         try lab.meet(registrar, witness, peer)
@@ -244,7 +244,9 @@ struct PeerLivenessTests {
                 == isForeign)
     }
 
-    @Test("A peer that was taken over and lives is greeted on the association that stands: new again [ENRP-087, ENRP-129]")
+    @Test(
+        "A peer that was taken over and lives is greeted on the association that stands: new again [ENRP-087, ENRP-129]"
+    )
     func returnsOnOldAssociation() throws {
         let peer = try self.lab.fake(0x1111_1111)
         let winner = try self.lab.fake(0x2222_2222)

@@ -83,7 +83,7 @@ struct PeerStartUpTests {
         let peers = try (1...3).map { try self.lab.fake(0x1111_1111 * UInt32($0)) }
         peers[0].behave { $0.servers = nil }
         peers[1].behave { $0.tables = nil }
-        _ = try self.lab.start(peers: peers.map(\.endpoint))
+        _ = try self.lab.start(peers: peers.map(\.endpoint)) { $0.enrpTimers.mentorSearchTime = .seconds(60) }
         try self.lab.world.run(for: .seconds(1))
         #expect(peers.map { $0.heard(.listRequest).count } == [1, 0, 0])
         try self.lab.world.crash(peers[0].peer.node)
@@ -241,7 +241,7 @@ struct PeerStartUpTests {
         other.behave { $0.checksum = checksum(("Other", 2)) }
         func weighted(_ weight: UInt32) -> [UInt8] { mentor.element(1, policy: policyTLV(2, weight)) }
         mentor.behave {
-            $0.tables = [[], handleTLV("EchoPool") + weighted(20)]
+            $0.tables = [handleTLV("Other") + mentor.element(9), handleTLV("EchoPool") + weighted(20)]
             $0.partsLeft = 1
         }
         let registrar = try self.lab.start(peers: [mentor.endpoint])
@@ -259,7 +259,7 @@ struct PeerStartUpTests {
         let user = try self.lab.element(registrar, "user")
         try self.lab.pass()
         #expect(try self.lab.resolve(user)?.members.map(\.policy) == [.weightedRoundRobin(weight: 30)])
-        #expect(try self.lab.ids(user, "Other") == [2])
+        #expect(try self.lab.ids(user, "Other") == [2, 9])
     }
 
     @Test("A mentor that falls silent in the middle: a new download from a backup, nothing lost or doubled [ENRP-062]")
@@ -335,30 +335,6 @@ struct PeerStartUpTests {
             third.heard(.listResponse).map(\.bytes) == [
                 enrp(.listResponse, from: PeerWorld.id, to: third.id, first.information, second.information)
             ])
-    }
-
-    @Test("A list of 3 000 servers is cut at the border of an entry, and fits one message [ENRP-049]")
-    func longList() throws {
-        let registrar = try self.lab.start { $0.limits.maxPeers = 4_000 }
-        let crowd = try self.lab.fake(0x1111_1111)
-        try self.lab.meet(registrar, crowd)
-        crowd.behave { $0.answersPresence = false }
-        for id in 1...3_000 as ClosedRange<UInt32> {
-            try crowd.peer.send(
-                enrp(.presence, from: id, checksumTLV(0xffff), serverTLV(id, .ipv4(0x0b00_0000 + id))))
-        }
-        let asker = try self.lab.fake(0x2222_2222)
-        try self.lab.meet(registrar, asker)
-        try asker.say(.listRequest)
-        try self.lab.pass()
-        let response = try #require(asker.heard(.listResponse).first?.bytes)
-        #expect(response.count <= 65_535)
-        guard case .listResponse(false, let servers)? = decodedENRP(response)?.body else {
-            Issue.record("no list")
-            return
-        }
-        #expect((1_000...2_730).contains(servers.count))
-        #expect(response.count == 12 + 24 * servers.count)
     }
 
     /// A registrar with 500 elements of its own and one of a peer.

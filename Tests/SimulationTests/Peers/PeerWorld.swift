@@ -113,6 +113,7 @@ final class PeerWorld {
 extension TestRegistrar {
     var enrpEndpoint: Endpoint { .sctp("\(self.node.addresses[0])", port: ENRPMessage.port) }
 
+    var figures: RegistrarFigures { self.node.inspect { self.registrar.assumeIsolated { $0.figures } } }
     var peers: [RegistrarPeer] { self.node.inspect { self.registrar.assumeIsolated { $0.peerList } } }
     func peer(_ id: UInt32) -> RegistrarPeer? { self.peers.first { $0.id.rawValue == id } }
     var activePeers: [UInt32] { self.peers.filter { $0.status == .active }.map(\.id.rawValue) }
