@@ -89,6 +89,16 @@ extension ProgramTests {
         #expect(try await again.program.end() == 0)
     }
 
+    @Test("The thresholds and their defaults can be read in the help [ENRP-096, ENRP-158]")
+    func thresholds() async throws {
+        let help = try await Program.run(["registrar", "--help"])
+        #expect(help.exit == 0)
+        let text = help.output.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        for threshold in ["peer-heartbeat-cycle=30s", "max-time-last-heard=61s", "max-time-no-response=5s"] {
+            #expect(text.contains(threshold), "\(text)")
+        }
+    }
+
     @Test("A time after which peers are asked that their heartbeats exceed is warned of, in one line [ENRP-159]")
     func heartbeatTooSlow() async throws {
         for (lastHeard, isWarned) in [("20s", true), ("30s", true), ("31s", false)] {

@@ -21,6 +21,7 @@ package struct CommonOptions: ParsableArguments, Sendable {
     @Option(
         help: ArgumentHelp(
             "A timer or threshold by its RFC name, keep-alive-timeout=500ms for example; repeatable.",
+            discussion: "With --preset rfc they are \(TimerSettings.defaults).",
             valueName: "name=duration"))
     var timer: [String] = []
 

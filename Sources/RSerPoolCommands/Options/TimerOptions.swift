@@ -41,6 +41,21 @@ package struct TimerSettings: Sendable {
         ("reconnect-pause", \.reconnectPause), ("reconnect-max", \.reconnectMax),
     ]
 
+    /// All names, with their values by default.
+    package static let defaults: String = {
+        let (asap, enrp) = (ASAPTimers.rfc, ENRPTimers.rfc)
+        func text(_ duration: Duration) -> String {
+            let milliseconds = duration / .milliseconds(1)
+            return milliseconds < 1_000 ? "\(Int(milliseconds))ms" : "\(Int(milliseconds / 1_000))s"
+        }
+        let all =
+            Self.durations.map { "\($0.name)=\(text(asap[keyPath: $0.field]))" }
+            + Self.counts.map { "\($0.name)=\(asap[keyPath: $0.field])" } + ["t4-reregistration"]
+            + Self.enrpDurations.map { "\($0.name)=\(text(enrp[keyPath: $0.field]))" }
+            + ["keep-alives-per-second=\(enrp.keepAlivesPerSecond)"]
+        return all.sorted().joined(separator: ", ")
+    }()
+
     private mutating func apply(_ setting: String) throws(CommandFailure) {
         guard let equals = setting.firstIndex(of: "=") else {
             throw CommandFailure(

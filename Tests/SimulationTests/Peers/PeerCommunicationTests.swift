@@ -246,10 +246,95 @@ struct PeerCommunicationTests {
         try self.first.add("EchoPool", self.first.element(1))
         try self.lab.pass()
         let before = self.registrar.homes
+        try self.lab.world.run(for: .seconds(20))
+        #expect(self.registrar.peer(self.first.id).map { $0.silence >= .seconds(19) } == true)
         #expect(try self.exchange(self.first, enrp(.error, from: self.first.id, errorTLV((6, [])))).isEmpty)
         #expect(self.registrar.homes == before)
         #expect(self.registrar.statistics(.peerErrorsReceived) == 1)
-        #expect(self.lab.log.all.contains { $0.hasPrefix("info: ENRP_ERROR received") })
+        #expect(self.registrar.peer(self.first.id).map { $0.silence < .seconds(1) } == true, "it lives")
+        let cause = ErrorCause(.lackOfResources).code.description
+        #expect(
+            self.lab.log.all.contains { $0.hasPrefix("info: ENRP_ERROR received from peer") && $0.contains(cause) })
+    }
+
+    // MARK: Octets
+
+    @Test("What it says has the length in its header, rounded up to four, with zeros behind it [ENRP-001, ENRP-003]")
+    func lengths() throws {
+        try self.lab.register(self.user, 1, in: "A")
+        try self.lab.register(self.user, 2, in: "Seven..")
+        for message in [
+            enrp(.listRequest, from: self.first.id), enrp(.handleTableRequest, from: self.first.id),
+            enrp(.presence, flags: 1, from: self.first.id, checksumTLV(0x1234), self.first.information),
+            enrp(.initTakeover, from: self.first.id, octets(0x7777_7777 as UInt32)),
+            hex("4b00000d 11111111 cafe0001 ff"),
+        ] {
+            #expect(
+                try self.exchange(self.first, message + [UInt8](repeating: 0, count: -message.count & 3)).isEmpty
+                    == false)
+        }
+        var seen: Set<UInt8> = []
+        for heard in self.first.peer.allHeard {
+            let length = Int(heard.bytes[2]) << 8 | Int(heard.bytes[3])
+            #expect(heard.bytes.count == (length + 3) / 4 * 4, "\(heard.bytes.hex)")
+            #expect(heard.bytes.dropFirst(length).allSatisfy { $0 == 0 })
+            #expect(number(heard.bytes, at: 4) == PeerWorld.id)
+            seen.insert(heard.type)
+        }
+        #expect(seen == [0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x08, 0x0a], "\(seen)")
+    }
+
+    @Test("Reserved bits of an update and flags that no message has are not looked at [ENRP-004]")
+    func reserved() throws {
+        let update = enrp(
+            .handleUpdate, flags: 0xff, from: self.first.id, octets(0x0000_ffff as UInt32), handleTLV("EchoPool"),
+            self.first.element(1))
+        #expect(try self.exchange(self.first, update).isEmpty)
+        #expect(try self.lab.ids(self.user) == [1])
+        #expect(
+            try self.exchange(self.first, enrp(.listRequest, flags: 0xff, from: self.first.id)).map { $0[0] } == [0x06])
+    }
+
+    @Test("A new peer whose server information has no address is told so, and is none [ENRP-015, ENRP-021]")
+    func noAddress() throws {
+        let stranger = try self.lab.fake(0x7777_7777)
+        stranger.behave { $0.answersPresence = false }
+        try self.lab.world.connect(stranger.peer, to: self.registrar.node, port: 9901)
+        let empty = tlv(0x000b, octets(stranger.id) + tlv(0x0004, octets(9901 as UInt16) + octets(0 as UInt16)))
+        let answers = try self.exchange(
+            stranger, enrp(.presence, from: stranger.id, checksumTLV(0xffff), empty))
+        #expect(answers.contains { $0[0] == 0x0a })
+        #expect(!self.registrar.activePeers.contains(stranger.id))
+        #expect(try self.isServed(self.first))
+    }
+
+    @Test("An element with two user transports is not stored [ENRP-022]")
+    func twoTransports() throws {
+        let both = elementTLV(
+            1, home: self.first.id, sctpTLV(self.first.address), udpTLV(self.first.address), roundRobinTLV, sctpTLV(self.first.address))
+        _ = try self.exchange(
+            self.first, enrp(.handleUpdate, from: self.first.id, octets(0 as UInt32), handleTLV("EchoPool"), both))
+        #expect(self.registrar.size == (0, 0))
+        #expect(try self.isServed(self.first))
+    }
+
+    @Test("However an update is cut, or its lengths lie, what follows is answered [ENRP-024]")
+    func mutilated() throws {
+        let whole = self.addition()
+        let table = enrp(.handleTableResponse, from: self.first.id, handleTLV("EchoPool"), self.first.element(1))
+        for message in [whole, table, enrp(.presence, from: self.first.id, checksumTLV(1), self.first.information)] {
+            for index in 0..<message.count {
+                var broken = message
+                broken[index] ^= index % 4 == 3 ? 0x04 : 0xff
+                // Its sender would be somebody else, over this association.
+                if !(4..<8).contains(index) { try self.first.peer.send(broken) }
+                try self.first.peer.send(Array(message.prefix(index)))
+            }
+            try self.lab.pass()
+            let answers = try self.exchange(self.first, enrp(.listRequest, from: self.first.id))
+            #expect(answers.contains { $0[0] == 0x06 })
+        }
+        #expect(self.registrar.statistics(.messagesMalformed) > 100)
     }
 
     // MARK: Dialects

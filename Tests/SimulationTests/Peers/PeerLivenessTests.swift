@@ -90,6 +90,14 @@ struct PeerLivenessTests {
         }
         #expect(information.id.rawValue == PeerWorld.id)
         #expect(information.transport == SCTPTransport(port: 9901, addresses: registrar.node.addresses))
+        // Octet by octet, without the product's help [ENRP-009]: checksum of nothing, and where it is.
+        let receiver = number(reply, at: 8)
+        #expect([0, peer.id].contains(receiver))
+        #expect(
+            reply
+                == enrp(
+                    .presence, from: PeerWorld.id, to: receiver, checksumTLV(0xffff),
+                    serverTLV(PeerWorld.id, registrar.node.addresses[0])))
     }
 
     @Test(

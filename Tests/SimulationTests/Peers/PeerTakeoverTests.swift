@@ -431,7 +431,10 @@ struct PeerTakeoverTests {
         #expect(member.home.rawValue == PeerWorld.id)
         #expect(try self.lab.ids(linked) == [1, 5])
         #expect(registrar.statistics(.takeoversSuffered) == 1)
-        #expect(self.lab.log.all.contains { $0.hasPrefix("warning: peer \(RegistrarID(rawValue: winner.id)) has taken over this registrar") })
+        #expect(
+            self.lab.log.all.contains {
+                $0.hasPrefix("warning: peer \(RegistrarID(rawValue: winner.id)) has taken over this registrar")
+            })
     }
 
     @Test(

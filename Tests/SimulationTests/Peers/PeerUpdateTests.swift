@@ -57,6 +57,36 @@ struct PeerUpdateTests {
         for peer in [self.first, self.second, third] { #expect(self.updates(peer) == [expected, renewed]) }
     }
 
+    @Test("It was registered from wherever its association has addresses, not only where its users find it [ENRP-163]")
+    func asapTransport() throws {
+        var options = WorldOptions()
+        options.sctpStack = .kernel
+        let lab = PeerWorld(options: options)
+        let registrar = try lab.start()
+        let peer = try lab.fake(0x1111_1111)
+        try lab.meet(registrar, peer)
+        let addresses = [IPAddress.ipv4(0x0a09_0001), .ipv4(0x0a09_0002)]
+        let element = try lab.element(registrar, "wide", addresses: addresses)
+        try lab.register(element, 1)
+        func transport() throws -> SCTPTransport {
+            let last = try #require(peer.heard(.handleUpdate).last)
+            guard case .handleUpdate(_, _, let member, _)? = decodedENRP(last.bytes)?.body else {
+                throw Unexpected(last.bytes.hex)
+            }
+            #expect(member.transport.addresses.count == 1)
+            return try #require(member.asapTransport)
+        }
+        #expect(try Set(transport().addresses) == Set(addresses))
+        #expect(try transport().port == element.number)
+        let elsewhere = try lab.element(registrar, "elsewhere")
+        _ = elsewhere.newlyHeard()
+        element.abort()
+        try elsewhere.send(Say.register("EchoPool", elementTLV(1, sctpTLV(elsewhere.address), roundRobinTLV)))
+        try lab.pass()
+        #expect(elsewhere.newlyHeard().map(\.bytes) == [Say.registered("EchoPool", 1)])
+        #expect(try transport() == SCTPTransport(port: elsewhere.number, addresses: [elsewhere.address]))
+    }
+
     @Test("A rejected registration, and a rejected deregistration, are announced to nobody [ENRP-072, ENRP-078]")
     func rejections() throws {
         try self.lab.register(self.element, 1)
