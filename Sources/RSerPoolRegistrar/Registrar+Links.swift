@@ -26,6 +26,7 @@ extension Registrar {
             return
         }
         self.links[link.id] = LinkState(link: link, port: port)
+        self.linkDirectory.add(link)
         for key in self.endOpening(link.id) { self.lead(link, to: key, now: now) }
     }
 
@@ -52,11 +53,7 @@ extension Registrar {
         } catch {
             // There is an association already, another element's; else it is our own shortage, which says nothing about
             // the element: the keep-alive's timer tries again, or gives it up.
-            let known = self.links.values.first { state in
-                state.port.id == port.id && state.link.remote.port == remote.port
-                    && state.link.remote.addresses.contains(where: remote.addresses.contains)
-            }
-            if let known { self.lead(known.link, to: key, now: now) }
+            if let known = self.linkDirectory.link(to: remote, at: port.id) { self.lead(known, to: key, now: now) }
         }
     }
 
@@ -79,6 +76,7 @@ extension Registrar {
     private func linkDown(_ link: LinkID, _ reason: LinkDownReason, now: ContinuousClock.Instant) {
         var affected = self.endOpening(link)
         if let state = self.links.removeValue(forKey: link) {
+            self.linkDirectory.remove(state.link)
             for key in state.formerElements { self.formerLinks[key] = nil }
             for handle in state.subscriptions { self.unsubscribe(link, from: handle) }
             affected += state.elements.sorted { ($0.pool, $0.id) < ($1.pool, $1.id) }

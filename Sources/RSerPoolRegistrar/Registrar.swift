@@ -36,6 +36,7 @@ public actor Registrar: Service {
     var elements: [ElementKey: PoolElement] = [:]
     var pools: [PoolHandle: Pool] = [:]
     var links: [LinkID: LinkState] = [:]
+    var linkDirectory = LinkDirectory()
     /// Links that are being opened to ask elements, and which those are.
     var opening: [LinkID: Opening] = [:]
     /// The same by where they lead: SCTP has one association between two endpoints, however many elements live there.

@@ -5,8 +5,7 @@ package import RSerPoolWire
 /// What all members of a pool have in common: policy type, transport type, transport use (RFC 5352 §3.1).
 ///
 /// Halves of a network that were cut apart may have made one pool with two shapes. All registrars then have to keep the
-/// same one, whoever hears of the other first: the smaller, compared by the numbers on the wire in this order
-///.
+/// same one, whoever hears of the other first: the smaller, compared by the numbers on the wire in this order.
 package struct PoolShape: Hashable, Sendable, Comparable {
     package var policyType: PolicyType
     package var transportKind: UserTransport.Kind

@@ -12,11 +12,12 @@ public struct ENRPTimers: Hashable, Sendable {
     // Not in the RFC.
 
     /// How long a part of a handlespace download may take. A mentor forgets a download half as long again after its last
-    /// part, so that a client which gave up and asks anew gets the first part. 5 s.
+    /// part: from then on a client that asks gets the first part. 5 s.
     public var tableTimeout: Duration = .seconds(5)
     /// The least pause before mentors that refused are asked again; drawn up to 2.5 times as long. 2 s.
     public var mentorRetryPause: Duration = .seconds(2)
-    /// How long a mentor is looked for before a registrar serves without having met one; zero: for ever. 10 s.
+    /// How long a mentor is looked for before a registrar serves without having met one; zero: for ever. A download that has
+    /// begun may take up to 60 times ``tableTimeout``. 10 s.
     public var mentorSearchTime: Duration = .seconds(10)
     /// The first pause before a peer that could not be reached is tried again; doubles up to ``reconnectMax``. 1 s.
     public var reconnectPause: Duration = .seconds(1)

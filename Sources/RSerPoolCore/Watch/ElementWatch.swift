@@ -50,7 +50,7 @@ package struct ElementWatch<Reporter: Hashable & Sendable>: Sendable {
         self.settings = settings
     }
 
-    /// When ``timersFired(now:inGrace:using:)`` has something to do.
+    /// When ``timersFired(now:inGrace:patience:)`` has something to do.
     package var nextDeadline: ContinuousClock.Instant? {
         var deadlines: [ContinuousClock.Instant] = []
         if let lifeEnds { deadlines.append(lifeEnds) }

@@ -2,7 +2,8 @@
 
 /// Composes a HANDLE_TABLE_RESPONSE (RFC 5353 §2.3) element by element, up to a length.
 package struct HandleTableComposer: Sendable {
-    /// Octets of one response; an element that is longer than this stands alone in one.
+    /// Octets of one response; an element that is longer than this stands alone in one, which the handlespace's bounds for
+    /// elements and handles make fit.
     package static let partLength = 16_384
 
     private var writer: WireWriter
