@@ -118,7 +118,7 @@ actor PeerLink {
 
     func heard(now: ContinuousClock.Instant) -> Bool {
         let isBack = self.liveness.heard(now: now)
-        if isBack { self.oweList() }
+        if isBack { self.owesList = true }
         return isBack
     }
 
@@ -141,15 +141,17 @@ actor PeerLink {
         return self.asksForList(now: now)
     }
 
+    /// - Parameter toSearch: the search for a mentor has asked it.
     /// - Returns: whether it was asked.
-    func answeredList(isRejected: Bool) -> Bool {
-        defer { self.listAsked = nil }
+    func answeredList(isRejected: Bool, toSearch: Bool) -> Bool {
+        guard self.listAsked != nil || toSearch else { return false }
+        self.listAsked = nil
         self.owesList = self.owesList && isRejected
-        return self.listAsked != nil
+        return true
     }
 
     func refused(now: ContinuousClock.Instant, inGrace: Bool) -> PeerLiveness.Action? {
-        self.isProvisional ? nil : self.liveness.refused(now: now, inGrace: inGrace)
+        self.isProvisional || self.link != nil ? nil : self.liveness.refused(now: now, inGrace: inGrace)
     }
 
     /// When we last defended ourselves against a takeover by it.
@@ -177,11 +179,15 @@ actor PeerLink {
 
     func confirmed(now: ContinuousClock.Instant) {
         self.lastConfirmed = now
-        self.audit.checksumsAgree()
+        self.audit.checksumsAgree(now: now)
     }
 
     func checksumsDiffer(now: ContinuousClock.Instant) -> [Resynchronization.Action] {
         self.audit.checksumsDiffer(now: now)
+    }
+
+    func requestNotSent(now: ContinuousClock.Instant) {
+        self.audit.requestNotSent(now: now)
     }
 
     func answerArrived(moreFollows: Bool, now: ContinuousClock.Instant) -> Bool {

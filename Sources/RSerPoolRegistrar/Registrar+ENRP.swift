@@ -56,8 +56,8 @@ extension Registrar {
             self.schedule(.peer(id), at: peer.assumeIsolated { $0.nextDeadline })
         case .listRequest: self.answerListRequest(of: id, over: link)
         case .listResponse(let isRejected, let servers):
-            let wasAsked = peer.assumeIsolated { $0.answeredList(isRejected: isRejected) }
-            guard wasAsked || self.searchAwaitsList(over: link) else {
+            let isOfSearch = self.searchAwaitsList(over: link)
+            guard peer.assumeIsolated({ $0.answeredList(isRejected: isRejected, toSearch: isOfSearch) }) else {
                 self.counts.count(.messagesIgnored)
                 return
             }
@@ -133,7 +133,7 @@ extension Registrar {
             self.searchReceivedTable(
                 isRejected: isRejected, isEmpty: entries.allSatisfy(\.members.isEmpty), moreFollows: moreFollows,
                 now: now)
-        } else if peer.assumeIsolated({ $0.link == link && $0.answerArrived(moreFollows: moreFollows, now: now) }) {
+        } else if peer.assumeIsolated({ $0.answerArrived(moreFollows: moreFollows, now: now) }) {
             self.store(entries, from: peer, as: .ownTable, now: now)
             let isEmpty = entries.allSatisfy(\.members.isEmpty)
             let actions = peer.assumeIsolated {
@@ -169,7 +169,10 @@ extension Registrar {
                 self.counts.count(.resynchronizations)
                 self.logger.debug("checksums differ: the peer's elements are fetched", metadata: ["peer": "\(peer.id)"])
                 self.handlespace.mark(ownedBy: peer.id)
-            case .request: self.send(.handleTableRequest(ownChildrenOnly: true), to: peer.id)
+            case .request:
+                if !self.send(.handleTableRequest(ownChildrenOnly: true), to: peer.id) {
+                    peer.assumeIsolated { $0.requestNotSent(now: now) }
+                }
             case .purge: self.purge(peer.id, now: now)
             }
         }
@@ -182,14 +185,16 @@ extension Registrar {
     /// for example, or each of us left it to the other. It is asked, and taken back.
     private func purge(_ owner: RegistrarID, now: ContinuousClock.Instant) {
         var reclaimed: [ElementKey] = []
-        for (key, claimant) in self.handlespace.takeUnlisted(
-            ownedBy: owner, unsparing: { self.givenUp[$0] != nil })
-        {
-            if self.givenUp[key] != nil {
-                if self.reclaim(key, now: now) { reclaimed.append(key) }
-            } else if let claimant {
+        let active = self.activePeers
+        let unlisted = self.handlespace.takeUnlisted(
+            ownedBy: owner, unsparing: { self.givenUp[$0] != nil }, heeding: active.contains)
+        for (key, claimant) in unlisted {
+            if let claimant {
+                self.givenUp[key] = nil
                 self.handlespace.changeHome(of: key, to: claimant)
                 self.poolChanged(key.pool, .changed(key.id), now: now)
+            } else if self.givenUp[key] != nil {
+                if self.reclaim(key, now: now) { reclaimed.append(key) }
             } else {
                 self.counts.count(.replicasPurged)
                 self.removeReplica(key, now: now)
@@ -290,7 +295,7 @@ extension Registrar {
             case .wholeTable: return .done
             }
         }
-        if source == .ownTable, self.handlespace.keepsHome(key, against: peer.id) { return .done }
+        if source == .ownTable, self.handlespace.deferClaim(of: peer.id, on: key) { return .done }
         self.replicate(member, in: pool, now: now)
         return .done
     }

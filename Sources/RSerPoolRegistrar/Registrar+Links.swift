@@ -250,13 +250,16 @@ extension Registrar {
         }
     }
 
-    /// Says in the log what others can make happen as often as they like, at most once a minute for each counter.
+    /// Says in the log what others can make happen as often as they like, at most once a minute for each place in the code.
     func logOncePerMinute(
-        _ counter: RegistrarCounter, at level: Logger.Level = .warning, _ message: @autoclosure () -> String
+        _ counter: RegistrarCounter, at level: Logger.Level = .warning, file: StaticString = #fileID,
+        line: UInt = #line,
+        _ message: @autoclosure () -> String
     ) {
         let now = self.host.clock.now
-        if let last = self.logged[counter], now - last < .seconds(60) { return }
-        self.logged[counter] = now
+        let place = "\(file):\(line)"
+        if let last = self.logged[place], now - last < .seconds(60) { return }
+        self.logged[place] = now
         self.logger.log(level: level, "\(message())", metadata: [counter.rawValue: "\(self.counts[counter])"])
     }
 }

@@ -17,7 +17,9 @@ extension Registrar {
         var peer: RegistrarID?
         /// A PRESENCE with R = 1 is on its way there, and nothing has come back yet.
         var isGreeted = false
+        /// Whether anything ever came over it, of whomever it was.
         var hasSpoken = false
+        /// When it came up.
         let since: ContinuousClock.Instant
     }
 
@@ -66,8 +68,8 @@ extension Registrar {
             } else {
                 self.take(action, about: id, now: now)
             }
-        } else if let led, let id = self.peer(at: led), let peer = self.peers[id] {
-            // An attempt to reach a peer whose association had ended.
+        } else if connection == nil, let led, let id = self.peer(at: led), let peer = self.peers[id] {
+            // An attempt to reach a peer whose association had ended, and that never came up.
             let inGrace = self.sparesPeers(now: now)
             self.take(peer.assumeIsolated { $0.refused(now: now, inGrace: inGrace) }, about: id, now: now)
         }
@@ -203,7 +205,8 @@ extension Registrar {
     /// Ends associations that others have opened and not used, or not said what they are: they take the place of peers.
     private func disconnectStrangers(now: ContinuousClock.Instant) {
         let timers = self.configuration.enrpTimers
-        let limit = timers.maxTimeLastHeard + timers.maxTimeNoResponse
+        // Who only asks something, as `dump` does, may ask again after a rejection.
+        let limit = max(timers.maxTimeLastHeard + timers.maxTimeNoResponse, .seconds(10))
         for (link, connection) in self.connections where connection.link.isIncoming && connection.since + limit <= now {
             let peer = connection.peer.flatMap { self.peers[$0] }
             let isStranger =
@@ -275,7 +278,7 @@ extension Registrar {
     /// Takes endpoints that somebody else names (ENRP-045, ENRP-048).
     func learn(_ servers: [ServerInformation], now: ContinuousClock.Instant) {
         for server in servers where server.id != self.id && server.id != .undetermined {
-            self.ownerListed(server.id, now: now)
+            self.ownerHeard(server.id, now: now)
             let addresses = server.transport.addresses.filter { !$0.isWildcard && !$0.isMulticast }
             guard !addresses.isEmpty, self.peers[server.id] == nil else { continue }
             let endpoint = RegistrarAddress(
@@ -341,7 +344,14 @@ extension Registrar {
         self.schedule(.absentOwner(id), at: owner.nextDeadline)
     }
 
-    private func ownerListed(_ id: RegistrarID, now: ContinuousClock.Instant) {
+    /// A peer has told whom it knows.
+    func listReceived(_ servers: [ServerInformation], now: ContinuousClock.Instant) {
+        guard !self.absentOwners.isEmpty else { return }
+        for id in self.absentOwners.keys { self.absentOwners[id]?.listReceived() }
+        for server in servers { self.ownerHeard(server.id, now: now) }
+    }
+
+    private func ownerHeard(_ id: RegistrarID, now: ContinuousClock.Instant) {
         guard self.absentOwners[id] != nil else { return }
         self.absentOwners[id]?.listed(now: now)
         self.schedule(.absentOwner(id), at: self.absentOwners[id]?.nextDeadline)
@@ -356,7 +366,8 @@ extension Registrar {
             self.absentOwners[id] = nil
             return
         }
-        let action = owner.timersFired(now: now, isSpared: self.sparesPeers(now: now))
+        let action = owner.timersFired(
+            now: now, isSpared: self.sparesPeers(now: now), hasPeers: !self.activePeers.isEmpty)
         self.absentOwners[id] = owner
         self.schedule(.absentOwner(id), at: owner.nextDeadline)
         switch action {
@@ -509,12 +520,13 @@ extension Registrar {
         self.send((try? message.encoded(for: audience)) ?? [], over: link)
     }
 
-    func send(_ body: ENRPMessage.Body, to id: RegistrarID) {
-        guard let peer = self.peers[id] else { return }
+    @discardableResult
+    func send(_ body: ENRPMessage.Body, to id: RegistrarID) -> Bool {
+        guard let peer = self.peers[id] else { return false }
         let message = ENRPMessage(sender: self.id, receiver: id, body: body)
         let audience = peer.assumeIsolated { $0.audience }
-        guard let bytes = try? message.encoded(for: audience) else { return }
-        _ = peer.assumeIsolated { $0.send(bytes) }
+        guard let bytes = try? message.encoded(for: audience) else { return false }
+        return peer.assumeIsolated { $0.send(bytes) }
     }
 
     /// One copy to every peer with a known endpoint, encoded once for each dialect (§1.1: an announcement).

@@ -156,6 +156,7 @@ extension Registrar {
         if self.searchAwaitsList(over: link) {
             self.withSearch(now) { $0.receivedList(by: id, isRejected: isRejected, $1, now: now, using: &$2) }
         }
+        if !isRejected { self.listReceived(servers, now: now) }
         self.learn(servers, now: now)
     }
 

@@ -92,7 +92,12 @@ extension Registrar {
     }
 
     private func claim(_ key: ElementKey, against challenger: RegistrarID, now: ContinuousClock.Instant) {
-        guard let element = self.elements[key] else { return }
+        self.settling.remove(key)
+        // A challenger that is gone challenges nothing.
+        guard let element = self.elements[key], self.peers[challenger]?.assumeIsolated({ $0.liveness.isActive }) == true
+        else {
+            return
+        }
         self.take(element.assumeIsolated { $0.claimHome(against: challenger, now: now) }, of: key, now: now)
     }
 
@@ -269,8 +274,12 @@ extension Registrar {
         let challenger = peer.id
         let isRSPLIB = peer.assumeIsolated { $0.dialect == .rsplib }
         guard isRSPLIB || self.id > challenger else { return }
+        // The next table may come before all are asked.
+        let keys = keys.filter { self.settling.insert($0).inserted }
         self.counts.count(.homesDisputed, by: keys.count)
-        _ = self.procedures.put(isRSPLIB ? .insist(keys) : .claim(keys, against: challenger))
+        if !keys.isEmpty, !self.procedures.put(isRSPLIB ? .insist(keys) : .claim(keys, against: challenger)) {
+            self.settling.subtract(keys)
+        }
     }
 
     /// It has registered elsewhere (ENRP-164), as somebody says who is its home from now on.
@@ -343,6 +352,7 @@ extension Registrar {
     }
 
     private func insist(_ key: ElementKey, now: ContinuousClock.Instant) {
+        self.settling.remove(key)
         guard let element = self.elements[key] else { return }
         self.take(element.assumeIsolated { $0.insistOnHome(now: now) }, of: key, now: now)
     }

@@ -62,6 +62,8 @@ public actor Registrar: Service {
     var isLearning = true
     let searchOutcome = OneShot<Void>()
     var takeovers: [RegistrarID: Takeover] = [:]
+    /// Elements that a peer claims too, and that will be asked.
+    var settling: Set<ElementKey> = []
     /// Who is home of elements, but no peer.
     var absentOwners: [RegistrarID: AbsentOwner] = [:]
     let procedures = Mailbox<Procedure>(limit: 65_536)
@@ -82,7 +84,7 @@ public actor Registrar: Service {
 
     var counts = RegistrarCounts()
     var generator: HostGenerator
-    var logged: [RegistrarCounter: ContinuousClock.Instant] = [:]
+    var logged: [String: ContinuousClock.Instant] = [:]
 
     private var ports: [any Port] = []
     private var announcer: (any DatagramPort)?

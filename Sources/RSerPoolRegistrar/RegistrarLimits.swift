@@ -14,7 +14,7 @@
 /// | ``maxSubscriptionsPerLink`` | 4 096 | an S bit is answered with A = 0 | `subscriptions_refused` |
 /// | ``sendBuffer`` | 1 MiB for each link | updates are merged, other answers dropped | `answers_dropped`, `updates_deferred` |
 /// | ``maxAnswerElements`` | 128 | an answer lists that many, chosen by policy, unless the user asks for another number | none |
-/// | ``maxPeers`` | 256 | a further registrar's association is aborted | `peers_refused` |
+/// | ``maxPeers`` | 256 | one that never said where it can be reached makes room, else a further one's association is aborted | `peers_refused` |
 /// | ``maxDownloads`` | 16 | a further download of the handlespace is rejected, R = 1 | `downloads_refused` |
 /// | ``peerSendBuffer`` | 16 MiB for each peer | updates are dropped; an audit makes them good | `peer_updates_dropped` |
 /// | ``maxChallenges`` | 1 024 | a registration with an identifier in use is rejected without probing its holder | `registrations_rejected` |

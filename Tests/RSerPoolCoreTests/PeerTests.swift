@@ -192,6 +192,23 @@ struct PeerBookTests {
         #expect(book.due(now: at(seconds: 100)) == [1, 2])
     }
 
+    @Test("Who has waited longest is tried first, so that nobody starves behind many that are silent")
+    func fair() {
+        var book = Self.book()
+        for number in 0..<(3 * Book.maxOpening) { book.learn(Self.endpoint(1_000 + number), now: at(seconds: 0)) }
+        var tried: Set<Int> = []
+        var now = at(seconds: 0)
+        for round in 0..<3 {
+            let due = book.due(now: now)
+            tried.formUnion(due)
+            for number in due { book.use("\(number)-\(round)", for: number, isUp: false, now: now) }
+            now += .seconds(20)
+            for number in due { _ = book.linkDown("\(number)-\(round)", now: now) }
+            now += .seconds(1)
+        }
+        #expect(tried.count == 3 * Book.maxOpening)
+    }
+
     @Test("Learned ones are bounded: the one unused longest goes, those in use and configured ones stay")
     func bound() {
         var book = Self.book(1)
@@ -234,23 +251,33 @@ struct AbsentOwnerTests {
     @Test("When it is absent too long all peers are asked; who is listed is waited for, nobody's friend is taken over")
     func absent() {
         var owner = AbsentOwner(timers: .rfc, now: at(seconds: 0))
+        func fire(_ second: Int, isSpared: Bool = false, hasPeers: Bool = true) -> AbsentOwner.Action? {
+            owner.timersFired(now: at(seconds: second), isSpared: isSpared, hasPeers: hasPeers)
+        }
         #expect(owner.nextDeadline == at(seconds: 61))
-        #expect(owner.timersFired(now: at(seconds: 60), isSpared: false) == nil)
-        #expect(owner.timersFired(now: at(seconds: 61), isSpared: false) == .askPeers)
+        #expect(fire(60) == nil)
+        #expect(fire(61) == .askPeers)
         #expect(owner.nextDeadline == at(seconds: 66))
+        owner.listReceived()
         owner.listed(now: at(seconds: 62))
         #expect(owner.nextDeadline == at(seconds: 123))
-        #expect(owner.timersFired(now: at(seconds: 123), isSpared: false) == .askPeers)
-        #expect(owner.timersFired(now: at(seconds: 128), isSpared: false) == .takeOver)
+        #expect(fire(123) == .askPeers)
+        owner.listReceived()
+        #expect(fire(128) == .takeOver)
         #expect(owner.nextDeadline == at(seconds: 189), "should that come to nothing")
+        #expect(fire(189) == .askPeers)
+        #expect(fire(194) == nil, "nobody has answered")
+        #expect(fire(255) == .askPeers)
+        #expect(fire(260, hasPeers: false) == .takeOver)
     }
 
     @Test("Who was stopped itself, or does not serve yet, waits on")
     func spared() {
         var owner = AbsentOwner(timers: .rfc, now: at(seconds: 0))
-        #expect(owner.timersFired(now: at(seconds: 61), isSpared: true) == nil)
-        #expect(owner.timersFired(now: at(seconds: 122), isSpared: false) == .askPeers)
-        #expect(owner.timersFired(now: at(seconds: 127), isSpared: true) == nil)
+        #expect(owner.timersFired(now: at(seconds: 61), isSpared: true, hasPeers: true) == nil)
+        #expect(owner.timersFired(now: at(seconds: 122), isSpared: false, hasPeers: true) == .askPeers)
+        owner.listReceived()
+        #expect(owner.timersFired(now: at(seconds: 127), isSpared: true, hasPeers: true) == nil)
         #expect(owner.nextDeadline == at(seconds: 188))
     }
 }
@@ -345,7 +372,7 @@ struct ResynchronizationTests {
         #expect(!audit.isRunning)
     }
 
-    @Test("Whole tables that change nothing become rare; one that does begins anew")
+    @Test("Whole tables that do not help become rare; when the checksums are equal it begins anew")
     func backOff() {
         var audit = Resynchronization(timers: .rfc)
         var now = 0
@@ -355,10 +382,11 @@ struct ResynchronizationTests {
             #expect(audit.checksumsDiffer(now: at(seconds: now + pause - 1)) == [])
             now += pause
         }
-        audit.checksumsAgree()
         _ = audit.checksumsDiffer(now: at(seconds: now))
         #expect(Self.part(&audit, at: now) == [.purge])
-        #expect(audit.checksumsDiffer(now: at(seconds: now + 15)) == [.mark, .request])
+        audit.checksumsAgree(now: at(seconds: now + 1))
+        #expect(audit.checksumsDiffer(now: at(seconds: now + 15)) == [])
+        #expect(audit.checksumsDiffer(now: at(seconds: now + 16)) == [.mark, .request])
     }
 
     @Test("A deadline that is not there yet changes nothing")
@@ -554,6 +582,25 @@ struct MentorSearchTests {
         _ = self.fire(&search, candidates, at: at(seconds: 5))
         _ = search.reached(2, now: at(seconds: 7))
         #expect(search.nextDeadline == at(seconds: 10))
+    }
+
+    @Test("When a download breaks there is time for the backups, however long it took, but not for ever")
+    mutating func brokenDownload() throws {
+        var search = Self.search()
+        _ = self.start(&search, [1, 2])
+        _ = search.reached(1, now: at(seconds: 0))
+        _ = self.list(&search, [1, 2])
+        for second in 1...30 { _ = self.table(&search, more: true, [1, 2], at: second) }
+        #expect(search.failed(1, [1, 2], now: at(seconds: 31), using: &self.generator) == [.contact(2)])
+        #expect(search.reached(2, now: at(seconds: 32)) == [.requestList(2)])
+        var actions: [MentorSearch.Action] = []
+        var now = at(seconds: 32)
+        while !search.isOver, now < at(seconds: 10_000) {
+            now = try #require(search.nextDeadline)
+            actions = self.fire(&search, [1, 2], at: now)
+        }
+        #expect(actions == [.serve(.noMentor)])
+        #expect(now == at(seconds: 41))
     }
 
     @Test("A mentor whose table has no end, or no entries, is left")

@@ -4,13 +4,13 @@
 ///
 /// At most one runs with a peer at a time, and between the end of one and the begin of the next there is
 /// `resynchronizationInterval` (AMB-32), however often the peer says that the checksums differ; up to ``maxBackOff`` times as
-/// long while audits change nothing, as where a peer has an element that we refuse. The marks are kept by the
-/// ``Handlespace``.
+/// long while tables do not make the checksums equal, as where a peer has an element that we refuse. The marks are kept by
+/// the ``Handlespace``.
 ///
 /// Decided here, where the RFC leaves it open: nothing in a HANDLE_TABLE_RESPONSE says which request it answers, and a peer
 /// goes on where it was until it forgets a download (AMB-9). The tail of an old download must not be taken for a whole table,
-/// as all that it does not list is removed. So an answer counts only for the last request on an association; the next
-/// audit waits until all earlier ones are answered, and the peer has forgotten what it had begun.
+/// as all that it does not list is removed. So the next audit waits until the last request is answered, or the peer has shown
+/// that it answers nothing, and until the peer has forgotten what it had begun.
 package struct Resynchronization: Sendable {
     package enum Action: Equatable, Sendable {
         /// Mark all elements of the peer.
@@ -32,8 +32,8 @@ package struct Resynchronization: Sendable {
 
     private let timers: ENRPTimers
     private var state = State.idle(notBefore: nil)
-    /// Requests on this association that have no answer yet.
-    private var unanswered = 0
+    /// The last request on this association has no answer yet.
+    private var isAnswerDue = false
     /// When the peer was first heard of again after we had given up to wait for an answer.
     private var heardInVain: ContinuousClock.Instant?
     /// Whole tables since the checksums were last the same.
@@ -52,28 +52,44 @@ package struct Resynchronization: Sendable {
     /// The peer's checksum is not the one that we expect.
     package mutating func checksumsDiffer(now: ContinuousClock.Instant) -> [Action] {
         guard case .idle(let notBefore) = self.state, notBefore.map({ $0 <= now }) ?? true else { return [] }
-        if self.unanswered > 0 {
+        if self.isAnswerDue {
             // It may have stood still, and is about to answer. Who says nothing for so long after a sign of life never will.
             let since = self.heardInVain ?? now
             self.heardInVain = since
             guard now >= since + self.timers.tableTimeout else { return [] }
         }
         self.heardInVain = nil
-        self.unanswered = 1
+        self.isAnswerDue = true
         self.state = .running(deadline: now + self.timers.tableTimeout)
         return [.mark, .request]
     }
 
     /// The checksums are the same.
-    package mutating func checksumsAgree() {
+    package mutating func checksumsAgree(now: ContinuousClock.Instant) {
+        self.forgetFruitless(now: now)
+    }
+
+    private mutating func forgetFruitless(now: ContinuousClock.Instant) {
+        guard self.fruitless > 1, case .idle(let notBefore?) = self.state else {
+            self.fruitless = 0
+            return
+        }
         self.fruitless = 0
+        self.state = .idle(notBefore: min(notBefore, now + self.timers.resynchronizationInterval))
+    }
+
+    /// What ``Action/request`` stands for could not be sent.
+    package mutating func requestNotSent(now: ContinuousClock.Instant) {
+        self.isAnswerDue = false
+        if self.isRunning { self.end(now: now) }
     }
 
     /// A part of its table came.
     /// - Returns: whether it belongs to the audit that runs, and is to be taken over; then ``receivedTable`` follows.
     package mutating func answerArrived(moreFollows: Bool, now: ContinuousClock.Instant) -> Bool {
-        self.unanswered = max(0, self.unanswered - 1)
-        if self.isRunning, self.unanswered == 0 { return true }
+        let wasDue = self.isAnswerDue
+        self.isAnswerDue = false
+        if self.isRunning, wasDue { return true }
         if moreFollows { self.awaitForgetting(now: now) }
         return false
     }
@@ -94,16 +110,17 @@ package struct Resynchronization: Sendable {
             self.end(now: now)
             return [.purge]
         }
-        self.unanswered += 1
+        self.isAnswerDue = true
         self.state = .running(deadline: now + self.timers.tableTimeout)
         return [.request]
     }
 
     /// Its association is over: nothing is removed, and no answer will come.
     package mutating func abandon(now: ContinuousClock.Instant) {
-        self.unanswered = 0
+        self.isAnswerDue = false
         self.heardInVain = nil
         if self.isRunning { self.end(now: now) }
+        self.forgetFruitless(now: now)
     }
 
     /// No answer came in time: nothing is removed.

@@ -61,12 +61,15 @@ extension Handlespace {
     /// Those of them that have to leave it, now that the registrar's table is complete (§3.6.3 step 5), each with the
     /// registrar that claims it otherwise: not those which have moved to it since it was last asked; they are spared once.
     ///
-    /// - Parameter isKnownToBeLost: of such a one, that it need not be spared.
+    /// - Parameters:
+    ///   - isKnownToBeLost: of such a one, that it need not be spared.
+    ///   - heeds: whose claims count.
     package mutating func takeUnlisted(
-        ownedBy registrar: RegistrarID, unsparing isKnownToBeLost: (ElementKey) -> Bool = { _ in false }
+        ownedBy registrar: RegistrarID, unsparing isKnownToBeLost: (ElementKey) -> Bool = { _ in false },
+        heeding heeds: (RegistrarID) -> Bool = { _ in true }
     ) -> [(key: ElementKey, claimant: RegistrarID?)] {
         var unlisted: [(key: ElementKey, claimant: RegistrarID?)] = []
-        self.withLedger(of: registrar) { unlisted = $0.takeUnconfirmed(isKnownToBeLost) }
+        self.withLedger(of: registrar) { unlisted = $0.takeUnconfirmed(isKnownToBeLost, heeding: heeds) }
         return unlisted
     }
 
@@ -74,10 +77,10 @@ extension Handlespace {
     ///
     /// - Returns: whether it stays with that one for now: it has just moved there, and the table may be older than that. The
     ///   next table of either registrar settles it.
-    package mutating func keepsHome(_ key: ElementKey, against registrar: RegistrarID) -> Bool {
+    package mutating func deferClaim(of registrar: RegistrarID, on key: ElementKey) -> Bool {
         guard let (home, place) = self.whereabouts(of: key), home != registrar else { return false }
         var stays = false
-        self.withLedger(of: home) { stays = $0.outlasts(claimOf: registrar, at: place) }
+        self.withLedger(of: home) { stays = $0.deferClaim(of: registrar, at: place) }
         return stays
     }
 

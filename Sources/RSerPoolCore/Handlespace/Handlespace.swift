@@ -29,8 +29,8 @@ package struct Handlespace: Sendable {
         /// still fits an answer.
         package static let maxMemberLength = 32_768
         /// Octets of a Pool Element parameter between registrars, which has the element's ASAP transport too; a longer one
-        /// is refused.
-        package static let maxReplicaLength = 32_768
+        /// is refused. With a handle of full length it still fits a part of a table.
+        package static let maxReplicaLength = 40_960
 
         package init() {}
     }

@@ -61,7 +61,7 @@ struct OwnerLedger: Sendable {
     /// Another registrar's table lists it. One that has just moved here stays for now: that table may be older than the
     /// move. If it is not, the next table of either will tell.
     /// - Returns: whether it stays.
-    mutating func outlasts(claimOf registrar: RegistrarID, at place: Int) -> Bool {
+    mutating func deferClaim(of registrar: RegistrarID, at place: Int) -> Bool {
         guard let entry = self.places[place], entry.hasJustMoved, entry.claimant != registrar else { return false }
         self.places[place]?.claimant = registrar
         return true
@@ -78,17 +78,21 @@ struct OwnerLedger: Sendable {
     /// once, if nobody else claims it: its former owner's word and this one's table may have crossed, and the next audit
     /// will tell.
     ///
-    /// - Parameter isKnownToBeLost: of such a one, that it need not be spared.
+    /// - Parameters:
+    ///   - isKnownToBeLost: of such a one, that it need not be spared.
+    ///   - heeds: whose claims count.
     mutating func takeUnconfirmed(
-        _ isKnownToBeLost: (ElementKey) -> Bool
+        _ isKnownToBeLost: (ElementKey) -> Bool, heeding heeds: (RegistrarID) -> Bool
     ) -> [(key: ElementKey, claimant: RegistrarID?)] {
         var unconfirmed: [(key: ElementKey, claimant: RegistrarID?)] = []
         for index in self.places.indices {
             guard let place = self.places[index], place.confirmedIn != self.audit else { continue }
-            if place.hasJustMoved, place.claimant == nil, !isKnownToBeLost(place.key) {
+            let claimant = place.claimant.flatMap { heeds($0) ? $0 : nil }
+            if place.hasJustMoved, claimant == nil, !isKnownToBeLost(place.key) {
                 self.places[index]?.hasJustMoved = false
+                self.places[index]?.claimant = nil
             } else {
-                unconfirmed.append((place.key, place.claimant))
+                unconfirmed.append((place.key, claimant))
             }
         }
         return unconfirmed

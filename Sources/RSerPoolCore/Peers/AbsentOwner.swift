@@ -4,7 +4,8 @@
 /// before it said where it can be reached. Nobody here would notice its death, and its elements would stay for ever.
 ///
 /// Decided here, as the RFC says nothing of it: when it has been absent for as long as a peer may be silent, all peers are
-/// asked for their lists. One that lists it watches it, and we wait on. If none does, it is dead, and taken over.
+/// asked for their lists. One that lists it watches it, and we wait on. If none does that answers, or there is none to be asked, it
+/// is dead, and taken over.
 package struct AbsentOwner: Sendable {
     package enum Action: Equatable, Sendable {
         /// Ask all peers whom they know; ``listed(now:)`` follows for each that names it.
@@ -17,7 +18,7 @@ package struct AbsentOwner: Sendable {
         /// Leaves for `.asked`.
         case waiting(until: ContinuousClock.Instant)
         /// Leaves for `.waiting` when somebody lists it, or at the end.
-        case asked(until: ContinuousClock.Instant)
+        case asked(until: ContinuousClock.Instant, hasAnswer: Bool)
     }
 
     private let timers: ENRPTimers
@@ -30,7 +31,7 @@ package struct AbsentOwner: Sendable {
 
     package var nextDeadline: ContinuousClock.Instant {
         switch self.state {
-        case .waiting(let until), .asked(let until): until
+        case .waiting(let until), .asked(let until, _): until
         }
     }
 
@@ -39,19 +40,27 @@ package struct AbsentOwner: Sendable {
         self.state = .waiting(until: now + self.timers.maxTimeLastHeard)
     }
 
-    /// - Parameter isSpared: this registrar was stopped a moment ago, or does not serve yet.
-    package mutating func timersFired(now: ContinuousClock.Instant, isSpared: Bool) -> Action? {
+    /// A peer has answered; ``listed(now:)`` follows if it names it.
+    package mutating func listReceived() {
+        if case .asked(let until, _) = self.state { self.state = .asked(until: until, hasAnswer: true) }
+    }
+
+    /// - Parameters:
+    ///   - isSpared: this registrar was stopped a moment ago, or does not serve yet.
+    ///   - hasPeers: there is somebody to be asked.
+    package mutating func timersFired(now: ContinuousClock.Instant, isSpared: Bool, hasPeers: Bool) -> Action? {
         guard self.nextDeadline <= now else { return nil }
         switch self.state {
         case .waiting where isSpared:
             self.listed(now: now)
             return nil
         case .waiting:
-            self.state = .asked(until: now + self.timers.maxTimeNoResponse)
+            self.state = .asked(until: now + self.timers.maxTimeNoResponse, hasAnswer: false)
             return .askPeers
-        case .asked:
+        case .asked(_, let hasAnswer):
+            // Peers that do not answer are late, as the absent one may be, or dead, and then they are none soon.
             self.listed(now: now)
-            return isSpared ? nil : .takeOver
+            return isSpared || hasPeers && !hasAnswer ? nil : .takeOver
         }
     }
 }

@@ -5,7 +5,7 @@
 /// Who answers there is another matter: peers are known by their ID. Each endpoint that has no association is tried for
 /// ever, with a pause that doubles from `reconnectPause` to `reconnectMax`; so halves that were cut apart find each other
 /// again, after whatever time. At most ``maxLearned`` learned endpoints are kept; one that has never been reached makes room
-/// first, then the one unused longest. At most ``maxOpening`` are tried at a time.
+/// first, and of several the one tried in vain most often. At most ``maxOpening`` are tried at a time.
 package struct PeerBook<Link: Hashable & Sendable>: Sendable {
     package static var maxLearned: Int { 256 }
     package static var maxOpening: Int { 32 }
@@ -55,10 +55,12 @@ package struct PeerBook<Link: Hashable & Sendable>: Sendable {
 
     /// Endpoints to be tried now.
     package func due(now: ContinuousClock.Instant) -> [Int] {
-        let due = self.numbers.filter { number in
-            self.entries[number].map { $0.link == nil && $0.nextTry <= now } ?? false
+        // Who has waited longest comes first, so that none waits for ever for room.
+        let due = self.entries.filter { $0.value.link == nil && $0.value.nextTry <= now }.sorted {
+            ($0.value.nextTry, $0.value.isConfigured ? 0 : 1, $0.key)
+                < ($1.value.nextTry, $1.value.isConfigured ? 0 : 1, $1.key)
         }
-        return Array(due.prefix(max(0, Self.maxOpening - self.openingCount)))
+        return due.prefix(max(0, Self.maxOpening - self.openingCount)).map(\.key)
     }
 
     private var openingCount: Int { self.entries.values.count { $0.link != nil && !$0.isUp } }
@@ -79,8 +81,8 @@ package struct PeerBook<Link: Hashable & Sendable>: Sendable {
         return self.add(endpoint, isConfigured: false, now: now)
     }
 
-    private static func worth(_ entry: Entry, _ number: Int) -> (Int, ContinuousClock.Instant, Int) {
-        (entry.isUp ? 2 : entry.wasReached ? 1 : 0, entry.lastUsed, number)
+    private static func worth(_ entry: Entry, _ number: Int) -> (Int, Int, ContinuousClock.Instant, Int) {
+        (entry.isUp ? 2 : entry.wasReached ? 1 : 0, entry.wasReached ? 0 : -entry.failures, entry.lastUsed, number)
     }
 
     /// An association to it is being opened, or one that is open leads there.

@@ -9,7 +9,7 @@ package import RSerPoolWire
 ///
 /// Decided here, where the RFC leaves it open:
 /// - When nobody has answered for `mentorSearchTime`, it serves without (AMB-10), and goes on trying to reach them. A
-///   download that has begun may take longer, up to ``downloadLimit``.
+///   download that has begun may take longer, up to ``downloadLimit``, and if it breaks, there is as much time to find another.
 /// - A mentor that stops in the middle of a download is asked again over a new association: over the old one it might go on
 ///   where it was (AMB-9), and the rest would be taken for all.
 /// - Registrars that all start at once would all reject each other. When everybody who can be reached is starting too, the
@@ -52,6 +52,8 @@ package struct MentorSearch: Sendable {
     private let timers: ENRPTimers
     private var state: State
     private let begun: ContinuousClock.Instant
+    /// When it serves with what it has.
+    private var ends: ContinuousClock.Instant
     private let isDiscovering: Bool
     // Of the pass through the list that runs.
     private var tried: Set<Int> = []
@@ -64,6 +66,7 @@ package struct MentorSearch: Sendable {
         self.timers = timers
         self.isDiscovering = isDiscovering
         self.begun = now
+        self.ends = now + timers.mentorSearchTime
         self.state = .pausing(until: now)
     }
 
@@ -106,6 +109,7 @@ package struct MentorSearch: Sendable {
         using generator: inout some RandomNumberGenerator
     ) -> [Action] {
         guard self.mentor == candidate else { return [] }
+        if self.downloading != nil { self.downloadBroke(now: now) }
         return self.proceed(candidates, now: now, using: &generator)
     }
 
@@ -128,13 +132,13 @@ package struct MentorSearch: Sendable {
         guard case .downloading(let candidate, let begun, _) = self.state else { return [] }
         // It serves, so it is worth waiting for.
         if isRejected {
-            self.hasSilent = true
+            self.downloadBroke(now: now)
             return self.proceed(candidates, now: now, using: &generator)
         }
         guard moreFollows else { return self.serve(.learned(from: candidate)) }
         // Nobody has a table without end.
         guard !isEmpty, now - begun < self.downloadLimit else {
-            self.hasSilent = true
+            self.downloadBroke(now: now)
             return [.disconnect(candidate)] + self.proceed(candidates, now: now, using: &generator)
         }
         return self.download(candidate, begun: begun, now: now)
@@ -161,7 +165,7 @@ package struct MentorSearch: Sendable {
             self.hasSilent = false
         case .contacting, .asked: self.hasSilent = true
         case .downloading(let candidate, _, _):
-            self.hasSilent = true
+            self.downloadBroke(now: now)
             actions.append(.disconnect(candidate))
         case .over: break
         }
@@ -176,13 +180,20 @@ package struct MentorSearch: Sendable {
     }
 
     private func isTooLate(_ now: ContinuousClock.Instant) -> Bool {
-        self.timers.mentorSearchTime > .zero && now - self.begun >= self.timers.mentorSearchTime
+        self.timers.mentorSearchTime > .zero && now >= self.ends
+    }
+
+    /// What was learned may be less than half: another mentor is worth some time, though not without end.
+    private mutating func downloadBroke(now: ContinuousClock.Instant) {
+        self.hasSilent = true
+        let limit = self.begun + self.timers.mentorSearchTime + self.downloadLimit
+        self.ends = max(self.ends, min(now + self.timers.mentorSearchTime, limit))
     }
 
     /// When to give up waiting for somebody.
     private func deadline(_ now: ContinuousClock.Instant) -> ContinuousClock.Instant {
         let limit = now + self.timers.maxTimeNoResponse
-        return self.timers.mentorSearchTime > .zero ? min(limit, self.begun + self.timers.mentorSearchTime) : limit
+        return self.timers.mentorSearchTime > .zero ? min(limit, self.ends) : limit
     }
 
     private mutating func download(
@@ -211,7 +222,7 @@ package struct MentorSearch: Sendable {
         }
         if let largest = self.rejecters.max(), !self.hasSilent, largest < self.ownID { return self.serve(.firstOfAll) }
         var until = now + self.timers.mentorRetryPause * Double.random(in: 1...2.5, using: &generator)
-        if self.timers.mentorSearchTime > .zero { until = min(until, self.begun + self.timers.mentorSearchTime) }
+        if self.timers.mentorSearchTime > .zero { until = min(until, self.ends) }
         self.state = .pausing(until: until)
         return []
     }

@@ -92,7 +92,7 @@ struct PeerHostilityTests {
     func enormous() throws {
         let (registrar, first, _, element) = try self.world()
         try first.add("EchoPool", first.element(1))
-        let addresses = (0..<4_100).flatMap { addressTLV(.ipv4(0x0b00_0000 + $0)) }
+        let addresses = (0..<5_200).flatMap { addressTLV(.ipv4(0x0b00_0000 + $0)) }
         let transport = tlv(0x0004, octets(7 as UInt16) + octets(0 as UInt16) + addresses)
         try first.add(
             "EchoPool", elementTLV(1, home: first.id, sctpTLV(first.address), randomTLV, transport))

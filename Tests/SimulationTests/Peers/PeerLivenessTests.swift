@@ -201,7 +201,7 @@ struct PeerLivenessTests {
         #expect(begun.first.map { (.seconds(6) ... .milliseconds(6_010)).contains($0) } == true, "\(begun)")
     }
 
-    @Test("Its process is killed and its port refuses: dead at once where that is set [ENRP-093]")
+    @Test("Its process is killed and its port refuses: dead at once [ENRP-093]")
     func refused() throws {
         var options = WorldOptions()
         options.sctpStack = .kernel
