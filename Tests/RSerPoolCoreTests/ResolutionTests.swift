@@ -213,9 +213,63 @@ struct MemberChooserTests {
         #expect(Self.letters(&chooser, 2) == "BB")
     }
 
+    @Test("Weighted round robin goes round the list, which the registrar has weighed [POL-043]")
+    func weightedRoundRobin() {
+        let members = [(1, 1), (2, 3)].map { member($0.0, policy: .weightedRoundRobin(weight: UInt32($0.1))) }
+        var chooser = MemberChooser(members: members, policy: .weightedRoundRobin(weight: 1))
+        #expect(Self.letters(&chooser, 4) == "ABAB")
+    }
+
+    @Test("Weighted random draws by the weights, randomized least used by what is free [POL-059, POL-108]")
+    func weightedRandom() {
+        let policies: [[PoolPolicy]] = [
+            [.weightedRandom(weight: 1), .weightedRandom(weight: 3), .weightedRandom(weight: 0)],
+            [
+                .randomizedLeastUsed(load: Load(fraction: 2.0 / 3)), .randomizedLeastUsed(load: .idle),
+                .randomizedLeastUsed(load: .full),
+            ],
+        ]
+        for policies in policies {
+            let members = policies.enumerated().map { member($0.offset + 1, policy: $0.element) }
+            var chooser = MemberChooser(members: members, policy: policies[0])
+            let picks = Self.letters(&chooser, 4_000)
+            #expect(picks.count == 4_000)
+            #expect(abs(picks.count { $0 == "A" } - 1_000) <= tolerance(4_000, 0.25))
+            #expect(abs(picks.count { $0 == "B" } - 3_000) <= tolerance(4_000, 0.25))
+            chooser.markUnreachable(id(1))
+            chooser.markUnreachable(id(2))
+            #expect(Self.letters(&chooser, 2) == "CC", "better than nobody")
+        }
+    }
+
+    @Test("Priority takes the greatest that is reachable, however the list is ordered [POL-066, POL-067]")
+    func priority() {
+        let members = [1, 9, 5, 9].enumerated().map { member($0.offset + 1, policy: .priority(UInt32($0.element))) }
+        var chooser = MemberChooser(members: members, policy: .priority(0))
+        #expect(Self.letters(&chooser, 3) == "BBB", "the first of its equals")
+        chooser.markUnreachable(id(2))
+        #expect(Self.letters(&chooser, 2) == "DD")
+        chooser.markUnreachable(id(4))
+        #expect(Self.letters(&chooser, 2) == "CC")
+    }
+
+    @Test("The variants of least used are served in the order of the list [POL-089, POL-099]")
+    func variantsOfLeastUsed() {
+        for policy in [
+            PoolPolicy.leastUsedDegradation(load: .idle, degradation: .full),
+            .priorityLeastUsed(load: .idle, degradation: .full),
+        ] {
+            var chooser = MemberChooser(members: (1...3).map { member($0, policy: policy) }, policy: policy)
+            #expect(Self.letters(&chooser, 5) == "AAAAA")
+        }
+    }
+
     @Test(
         "Who is unreachable is left out, whatever the policy [POL-022]",
-        arguments: [.roundRobin, .random, .leastUsed(load: .idle)] as [PoolPolicy])
+        arguments: [
+            .roundRobin, .random, .leastUsed(load: .idle), .weightedRandom(weight: 1), .priority(3),
+            .weightedRoundRobin(weight: 2), .randomizedLeastUsed(load: .idle),
+        ] as [PoolPolicy])
     func unreachable(policy: PoolPolicy) {
         var chooser = MemberChooser(members: (1...3).map { member($0, policy: policy) }, policy: policy)
         chooser.markUnreachable(id(2))

@@ -103,7 +103,7 @@ package struct PoolRoll: Sendable {
         if slot == self.entries.count { self.entries.append(nil) }
         self.entries[slot] = Entry(member: member, encoded: encoded, place: place)
         self.slots[member.id] = slot
-        self.order.insert(Slot(slot), member.policy)
+        self.order.insert(Slot(slot), member.id, member.policy)
         return true
     }
 

@@ -13,11 +13,11 @@ package struct Slot: Hashable, Sendable {
 
 /// How a registrar chooses and orders the elements of one pool for an answer: one type per policy (RFC 5356).
 ///
-/// It knows members by slot and by their own policy values, nothing else. It is local to one registrar and lost when the
+/// It knows members by slot, by identifier and by their own policy values, nothing else. It is local to one registrar and lost when the
 /// pool ends (POL-020); updates and table transfers do not move it (POL-021).
 package protocol MemberOrder: Sendable {
     /// A member joins.
-    mutating func insert(_ slot: Slot, _ policy: PoolPolicy)
+    mutating func insert(_ slot: Slot, _ id: PoolElementID, _ policy: PoolPolicy)
     /// A member re-registered, maybe with other values.
     mutating func update(_ slot: Slot, _ policy: PoolPolicy)
     mutating func remove(_ slot: Slot)
@@ -35,8 +35,14 @@ extension PolicyType {
     package func makeMemberOrder() -> (any MemberOrder)? {
         switch self {
         case .roundRobin: RoundRobinOrder()
+        case .weightedRoundRobin: WeightedRoundRobinOrder()
         case .random: RandomOrder()
-        case .leastUsed: LeastUsedOrder()
+        case .weightedRandom: WeightedRandomOrder(.weight)
+        case .priority: AscendingOrder(.priority)
+        case .leastUsed: AscendingOrder(.load)
+        case .leastUsedDegradation: AscendingOrder(.degradingLoad)
+        case .priorityLeastUsed: AscendingOrder(.loadAfterwards)
+        case .randomizedLeastUsed: WeightedRandomOrder(.freeCapacity)
         default: nil
         }
     }

@@ -18,7 +18,7 @@ package struct RoundRobinOrder: MemberOrder {
 
     package init() {}
 
-    package mutating func insert(_ slot: Slot, _ policy: PoolPolicy) {
+    package mutating func insert(_ slot: Slot, _ id: PoolElementID, _ policy: PoolPolicy) {
         let new = slot.index
         if self.links.count <= new {
             let missing = new + 1 - self.links.count

@@ -144,9 +144,11 @@ struct PoolUserTests {
         #expect(try self.choices(user, 2) == [2, 3])
     }
 
-    @Test("Least used: the first of the list, its backup when it fails [POL-076, POL-077, POL-022]")
-    func leastUsed() throws {
-        let registrar = try self.lab.registrar(script: FakeRegistrar.listing([2, 1, 3], policy: leastUsedTLV(0)))
+    @Test(
+        "Least used, by priority too: the first of the list, its backup when it fails [POL-022, POL-076, POL-077, POL-100]",
+        arguments: [leastUsedTLV(0), tlv(0x0008, hex("40000003 00000000 00000001"))])
+    func leastUsed(policy: [UInt8]) throws {
+        let registrar = try self.lab.registrar(script: FakeRegistrar.listing([2, 1, 3], policy: policy))
         let user = try self.lab.user(registrars: [registrar.endpoint])
         #expect(try self.choices(user, 3) == [2, 2, 2])
         user.report(2)

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import RSerPoolWire
+
+/// Weighted Random (RFC 5356 §4.4) and Randomized Least Used (§5.4): members are drawn with a probability in proportion to
+/// their weight among those that are left; no memory of earlier answers.
+///
+/// A member of weight 0 is never selected. With Randomized Least Used the weight is the capacity that is left; where nobody
+/// has any, all are equal, as full load is no inability (POL-106).
+package struct WeightedRandomOrder: MemberOrder {
+    package enum Weight: Sendable {
+        case weight
+        case freeCapacity
+    }
+
+    private let kind: Weight
+    /// Indexed by slot.
+    private var weights: [UInt64] = []
+    /// A Fenwick tree over them: element i, from 1, has the sum of as many weights as i's lowest bit says, up to slot i − 1.
+    private var sums: [UInt64] = [0]
+    private var total: UInt64 = 0
+    /// Everybody, where nobody has capacity.
+    private var everybody = RandomOrder()
+
+    package init(_ kind: Weight) {
+        self.kind = kind
+    }
+
+    package mutating func insert(_ slot: Slot, _ id: PoolElementID, _ policy: PoolPolicy) {
+        while self.weights.count <= slot.index {
+            self.weights.append(0)
+            // The sum of those before it that its range covers; its own weight is nothing yet.
+            let index = self.sums.count
+            self.sums.append(self.sum(before: index - 1) - self.sum(before: index - index.lowestBit))
+        }
+        if self.kind == .freeCapacity { self.everybody.insert(slot, id, policy) }
+        self.change(slot.index, to: self.weight(of: policy))
+    }
+
+    package mutating func update(_ slot: Slot, _ policy: PoolPolicy) {
+        self.change(slot.index, to: self.weight(of: policy))
+    }
+
+    package mutating func remove(_ slot: Slot) {
+        if self.kind == .freeCapacity { self.everybody.remove(slot) }
+        self.change(slot.index, to: 0)
+    }
+
+    package mutating func select(
+        upTo count: Int, using generator: inout some RandomNumberGenerator, _ visit: (Slot) -> Bool
+    ) -> Int {
+        if self.total == 0, self.kind == .freeCapacity {
+            return self.everybody.select(upTo: count, using: &generator, visit)
+        }
+        var drawn: [(slot: Int, weight: UInt64)] = []
+        while drawn.count < count, self.total > 0 {
+            let slot = self.slot(at: UInt64.random(in: 0..<self.total, using: &generator))
+            guard visit(Slot(slot)) else { break }
+            drawn.append((slot, self.weights[slot]))
+            self.change(slot, to: 0)
+        }
+        for (slot, weight) in drawn { self.change(slot, to: weight) }
+        return drawn.count
+    }
+
+    private func weight(of policy: PoolPolicy) -> UInt64 {
+        switch (self.kind, policy) {
+        case (.weight, .weightedRandom(let weight)): UInt64(weight)
+        case (.freeCapacity, .randomizedLeastUsed(let load)): UInt64(UInt32.max - load.rawValue)
+        default: 0
+        }
+    }
+
+    private mutating func change(_ slot: Int, to weight: UInt64) {
+        let old = self.weights[slot]
+        self.weights[slot] = weight
+        self.total = self.total - old + weight
+        var index = slot + 1
+        while index < self.sums.count {
+            self.sums[index] = self.sums[index] - old + weight
+            index += index.lowestBit
+        }
+    }
+
+    private func sum(before slot: Int) -> UInt64 {
+        var (index, sum) = (slot, UInt64(0))
+        while index > 0 {
+            sum += self.sums[index]
+            index -= index.lowestBit
+        }
+        return sum
+    }
+
+    /// Where `point` falls when all weights are laid end to end.
+    private func slot(at point: UInt64) -> Int {
+        var (position, rest) = (0, point)
+        var step = 1 << (Int.bitWidth - 1 - max(1, self.weights.count).leadingZeroBitCount)
+        while step > 0 {
+            if position + step < self.sums.count, self.sums[position + step] <= rest {
+                position += step
+                rest -= self.sums[position]
+            }
+            step /= 2
+        }
+        return position
+    }
+}
+
+extension Int {
+    fileprivate var lowestBit: Int { self & -self }
+}
