@@ -87,9 +87,8 @@ package struct Resynchronization: Sendable {
     /// A part of its table came.
     /// - Returns: whether it belongs to the audit that runs, and is to be taken over; then ``receivedTable`` follows.
     package mutating func answerArrived(moreFollows: Bool, now: ContinuousClock.Instant) -> Bool {
-        let wasDue = self.isAnswerDue
         self.isAnswerDue = false
-        if self.isRunning, wasDue { return true }
+        if self.isRunning { return true }
         if moreFollows { self.awaitForgetting(now: now) }
         return false
     }

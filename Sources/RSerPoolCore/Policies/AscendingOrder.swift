@@ -38,9 +38,7 @@ package struct AscendingOrder: MemberOrder {
     }
 
     package mutating func insert(_ slot: Slot, _ id: PoolElementID, _ policy: PoolPolicy) {
-        if self.degradations.count <= slot.index {
-            self.degradations.append(contentsOf: repeatElement(0, count: slot.index + 1 - self.degradations.count))
-        }
+        self.degradations.reach(slot.index, filledWith: 0)
         self.place(slot.index, policy)
     }
 
@@ -60,7 +58,7 @@ package struct AscendingOrder: MemberOrder {
         upTo count: Int, using generator: inout some RandomNumberGenerator, _ visit: (Slot) -> Bool
     ) -> Int {
         var taken: [Int] = []
-        self.members.forEach { slot in
+        self.members.walk { slot in
             guard taken.count < count, visit(Slot(slot)) else { return false }
             taken.append(slot)
             return true

@@ -30,6 +30,13 @@ package protocol MemberOrder: Sendable {
     ) -> Int
 }
 
+extension Array {
+    /// Makes room for a slot's element.
+    mutating func reach(_ slot: Int, filledWith filler: Element) {
+        if self.count <= slot { self.append(contentsOf: repeatElement(filler, count: slot + 1 - self.count)) }
+    }
+}
+
 extension PolicyType {
     /// A new, empty order for a pool of this policy; nil where this registrar does not have the policy (POL-005).
     package func makeMemberOrder() -> (any MemberOrder)? {

@@ -11,9 +11,7 @@ package struct RandomOrder: MemberOrder {
     package init() {}
 
     package mutating func insert(_ slot: Slot, _ id: PoolElementID, _ policy: PoolPolicy) {
-        if self.positions.count <= slot.index {
-            self.positions.append(contentsOf: repeatElement(-1, count: slot.index + 1 - self.positions.count))
-        }
+        self.positions.reach(slot.index, filledWith: -1)
         self.positions[slot.index] = self.slots.count
         self.slots.append(slot.index)
     }

@@ -27,9 +27,7 @@ struct RankedSlots<Rank: Comparable & Sendable>: Sendable {
     }
 
     mutating func insert(_ slot: Int, _ rank: Rank) {
-        if self.nodes.count <= slot {
-            self.nodes.append(contentsOf: repeatElement(nil, count: slot + 1 - self.nodes.count))
-        }
+        self.nodes.reach(slot, filledWith: nil)
         let (before, after) = self.split(self.root, at: rank)
         self.nodes[slot] = Node(rank: rank, priority: Self.priority(of: slot))
         self.root = self.merge(self.merge(before, slot), after)
@@ -55,7 +53,7 @@ struct RankedSlots<Rank: Comparable & Sendable>: Sendable {
     }
 
     /// Visits slots in the order of their ranks until `visit` returns false.
-    func forEach(_ visit: (Int) -> Bool) {
+    func walk(_ visit: (Int) -> Bool) {
         var path: [Int] = []
         var current = self.root
         while true {

@@ -20,10 +20,7 @@ package struct RoundRobinOrder: MemberOrder {
 
     package mutating func insert(_ slot: Slot, _ id: PoolElementID, _ policy: PoolPolicy) {
         let new = slot.index
-        if self.links.count <= new {
-            let missing = new + 1 - self.links.count
-            self.links.append(contentsOf: repeatElement(Neighbours(previous: -1, next: -1), count: missing))
-        }
+        self.links.reach(new, filledWith: Neighbours(previous: -1, next: -1))
         if let head {
             let last = self.links[head].previous
             self.links[new] = Neighbours(previous: last, next: head)

@@ -31,9 +31,7 @@ package struct WeightedRoundRobinOrder: MemberOrder {
     package init() {}
 
     package mutating func insert(_ slot: Slot, _ id: PoolElementID, _ policy: PoolPolicy) {
-        if self.ids.count <= slot.index {
-            self.ids.append(contentsOf: repeatElement(id, count: slot.index + 1 - self.ids.count))
-        }
+        self.ids.reach(slot.index, filledWith: id)
         self.ids[slot.index] = id
         self.enter(slot.index, policy)
     }
@@ -52,7 +50,7 @@ package struct WeightedRoundRobinOrder: MemberOrder {
         upTo count: Int, using generator: inout some RandomNumberGenerator, _ visit: (Slot) -> Bool
     ) -> Int {
         var taken = 0
-        self.members.forEach { slot in
+        self.members.walk { slot in
             guard taken < count, visit(Slot(slot)) else { return false }
             taken += 1
             return true
