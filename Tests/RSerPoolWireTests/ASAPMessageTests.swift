@@ -132,6 +132,15 @@ struct ASAPMessageTests {
         #expect(try expected.encoded() == message(0x0d, handleTLV + elementTLV(sctpTLV, roundRobinTLV)))
     }
 
+    @Test("A business card says with our parameter 0xa953 that its sender leaves; rsplib is not told")
+    func leaving() throws {
+        let card = BusinessCard(pool: echoPool, members: [echoMember()], isLeaving: true)
+        let plain = handleTLV + elementTLV(sctpTLV, roundRobinTLV)
+        #expect(try card.encoded() == message(0x0d, plain + hex("a9530004")))
+        #expect(try ASAPMessage.decode(try card.encoded()[...]).message == .businessCard(card))
+        #expect(try card.encoded(for: .rsplibASAP) == message(0x0d, plain))
+    }
+
     @Test("A cookie is any octets, none included", arguments: [0, 1, 4, 65_527])
     func cookie(_ count: Int) throws {
         let cookie = ASAPMessage.cookie(Cookie(octets: [UInt8](repeating: 0xa5, count: count)))

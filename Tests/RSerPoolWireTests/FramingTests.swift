@@ -44,3 +44,27 @@ struct FramingTests {
         #expect(error?.offset == 2)
     }
 }
+
+@Suite("Messages of a session in a byte stream")
+struct EnvelopeTests {
+    @Test("What is wrapped comes out again, wherever the stream is cut", arguments: [0, 1, 8, 300, 65_528])
+    func roundTrip(_ count: Int) throws {
+        let data = (0..<count).map { UInt8(truncatingIfNeeded: $0) }
+        let stream = SessionEnvelope.wrap(data, payloadProtocol: 0x0102_0304) + [0xff]
+        #expect(Array(stream.prefix(4)) == [1, 2, 3, 4])
+        for length in 0..<8 { #expect(try SessionEnvelope.frameLength(stream.prefix(length)) == nil) }
+        let length = try #require(try SessionEnvelope.frameLength(([9] + stream)[1...]))
+        #expect(length == count + 8)
+        let (found, payloadProtocol) = SessionEnvelope.unwrap(Array(stream.prefix(length)))
+        #expect(found == data)
+        #expect(payloadProtocol == 0x0102_0304)
+    }
+
+    @Test("More data than any message holds ends the stream")
+    func tooLong() throws {
+        let error = #expect(throws: WireError.self) {
+            try SessionEnvelope.frameLength([0, 0, 0, 0, 0, 0, 0xff, 0xf9])
+        }
+        #expect(error?.code == .badLength)
+    }
+}

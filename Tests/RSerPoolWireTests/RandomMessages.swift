@@ -143,7 +143,9 @@ struct RandomMessages {
         case .cookieEcho: return .cookieEcho(CookieEcho(octets: self.octets(0...100)))
         case .businessCard:
             return .businessCard(
-                BusinessCard(pool: self.pool(), members: self.some(1...3) { $0.member(isForRegistrars: false) }))
+                BusinessCard(
+                    pool: self.pool(), members: self.some(1...3) { $0.member(isForRegistrars: false) },
+                    isLeaving: self.yes()))
         case .error: return .error(ASAPError(causes: self.causes(1...4)))
         }
     }

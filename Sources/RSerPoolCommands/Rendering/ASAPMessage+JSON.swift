@@ -28,6 +28,7 @@ extension ASAPMessage {
         case .cookieEcho(let message): [("cookie", .hexadecimal(message.octets))]
         case .businessCard(let message):
             [("pool", message.pool.json), ("elements", .array(message.members.map(\.json)))]
+                + (message.isLeaving ? [("leaving", .bool(true))] : [])
         case .error(let message): errors(message.causes)
         }
     }

@@ -32,11 +32,15 @@ package struct ParameterType: RawRepresentable, Hashable, Sendable {
     /// Ours: incremental updates (Length 12: flags, sequence number).
     package static let incrementalUpdates = ParameterType(rawValue: 0xa952)
 
+    /// Ours: the sender of a business card is leaving its pool (Length 4, no value).
+    package static let leaving = ParameterType(rawValue: 0xa953)
+
     package var isKnown: Bool { (0x0001...0x0010).contains(self.rawValue) || self.isExtension }
 
     /// Extensions may stand, and be skipped, wherever a parameter may stand.
     package var isExtension: Bool {
         self == .resolutionOption || self == .encapsulationPort || self == .incrementalUpdates
+            || self == .leaving
     }
 
     /// What the two top bits ask of a receiver that does not know the type.

@@ -37,14 +37,18 @@ package struct CookieEcho: Hashable, Sendable {
 }
 
 /// Who its sender is, and whom it wants to be replaced by (RFC 5352 §2.2.13, type 0x0d): Pool Handle, Pool Elements.
-package struct BusinessCard: Hashable, Sendable {
-    package var pool: PoolHandle
+public struct BusinessCard: Hashable, Sendable {
+    public var pool: PoolHandle
     /// In the order of preference.
-    package var members: [PoolMember]
+    public var members: [PoolMember]
+    /// The sender leaves its pool: it finishes what it is at, and wants new requests to go elsewhere. Our private parameter
+    /// 0xa953 behind the members; who does not know it skips it.
+    public var isLeaving: Bool
 
-    package init(pool: PoolHandle, members: [PoolMember]) {
+    public init(pool: PoolHandle, members: [PoolMember], isLeaving: Bool = false) {
         self.pool = pool
         self.members = members
+        self.isLeaving = isLeaving
     }
 
     /// A policy between handle and elements is skipped: rsplib's idea.
@@ -53,8 +57,13 @@ package struct BusinessCard: Hashable, Sendable {
         _ = try cursor.optional(.policy)
         let first = try cursor.mandatory(.poolElement, "a pool element")
         var members = [try PoolMember(from: first, into: &cursor)]
+        self.isLeaving = false
         while let parameter = try cursor.next() {
-            if parameter.type == .poolElement { members.append(try PoolMember(from: parameter, into: &cursor)) }
+            switch parameter.type {
+            case .poolElement: members.append(try PoolMember(from: parameter, into: &cursor))
+            case .leaving: self.isLeaving = true
+            default: break
+            }
         }
         self.members = members
     }
@@ -63,6 +72,7 @@ package struct BusinessCard: Hashable, Sendable {
         try WireWriter.asap(.businessCard) { writer in
             self.pool.encode(into: &writer)
             for member in self.members { member.encode(into: &writer, for: audience) }
+            if self.isLeaving, audience.readsExtensions { writer.parameter(.leaving) { _ in } }
         }
     }
 }

@@ -69,6 +69,26 @@ public enum PoolPolicy: Hashable, Sendable {
     /// A type this code does not know, with the octets behind it.
     case unknown(PolicyType, [UInt8])
 
+    /// How much of its capacity the element has in use; nil where the policy does not go by load.
+    public var load: Load? {
+        switch self {
+        case .leastUsed(let load), .randomizedLeastUsed(let load): load
+        case .leastUsedDegradation(let load, _), .priorityLeastUsed(let load, _): load
+        case .roundRobin, .weightedRoundRobin, .random, .weightedRandom, .priority, .unknown: nil
+        }
+    }
+
+    /// The same policy with another load; nil where it has none.
+    public func with(load: Load) -> PoolPolicy? {
+        switch self {
+        case .leastUsed: .leastUsed(load: load)
+        case .randomizedLeastUsed: .randomizedLeastUsed(load: load)
+        case .leastUsedDegradation(_, let degradation): .leastUsedDegradation(load: load, degradation: degradation)
+        case .priorityLeastUsed(_, let degradation): .priorityLeastUsed(load: load, degradation: degradation)
+        case .roundRobin, .weightedRoundRobin, .random, .weightedRandom, .priority, .unknown: nil
+        }
+    }
+
     public var type: PolicyType {
         switch self {
         case .roundRobin: .roundRobin
