@@ -228,7 +228,7 @@ package actor ENRPQuery {
             guard link == self.link else { return }
             self.link = nil
             self.fail(.unreachable, Self.text(of: reason, self.endpoint))
-        case .writable: break
+        case .writable, .unsent: break
         }
     }
 

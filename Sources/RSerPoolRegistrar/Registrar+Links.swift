@@ -16,6 +16,7 @@ extension Registrar {
         case .up(let link): self.linkUp(link, port, now: now)
         case .message(let message, let link): self.received(message, over: link, now: now)
         case .writable(let link): self.writable(link)
+        case .unsent: break
         case .down(let link, let reason): self.linkDown(link, reason, now: now)
         }
     }

@@ -36,6 +36,7 @@ extension Registrar {
             guard let id = self.connections[link]?.peer, let peer = self.peers[id] else { return }
             // What it missed it finds out by our checksum.
             if peer.assumeIsolated({ $0.link == link && $0.writable() }) { self.sendPresence(to: id) }
+        case .unsent: break
         case .down(let link, let reason): self.peerLinkDown(link, reason, now: now)
         }
     }

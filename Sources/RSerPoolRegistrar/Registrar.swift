@@ -402,7 +402,7 @@ public actor Registrar: Service {
                 announce.encapsulationPort = announce.encapsulationPort ?? local.encapsulationPort
             case .tcp:
                 announce.transports += addresses.map { .tcp(SocketAddress(ip: $0, port: local.port)) }
-            case .sctp: break
+            case .sctp, .udp: break
             }
         }
         guard let bytes = try? announce.encoded() else { return }

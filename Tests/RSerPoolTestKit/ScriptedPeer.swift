@@ -73,7 +73,7 @@ package actor ScriptedPeer: PortReceiver {
             for answer in script(heard, self.counts[heard.type] ?? 0) {
                 try? port.send(OutboundMessage(bytes: answer, payloadProtocol: self.payloadProtocol), on: link)
             }
-        case .writable: break
+        case .writable, .unsent: break
         case .down(let link, let reason):
             self.links.removeAll { $0.id == link }
             self.ends[link] = reason

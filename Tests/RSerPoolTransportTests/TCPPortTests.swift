@@ -227,7 +227,7 @@ struct TCPPortTests {
             case .up(let link): try? port.send(OutboundMessage(message(1)), on: link.id)
             // The first of two in one segment: the second must not be told any more.
             case .message(_, let link): port.abort(link)
-            case .writable, .down: break
+            case .writable, .unsent, .down: break
             }
             return true
         })

@@ -17,6 +17,8 @@ package final class Mailbox<Element: Sendable>: Sendable {
         self.limit = limit
     }
 
+    package var count: Int { self.state.withLock { $0.elements.count } }
+
     /// - Returns: false where the box is full or finished; the element was not taken then.
     package func put(_ element: Element) -> Bool {
         let outcome: (isTaken: Bool, waiter: CheckedContinuation<[Element]?, Never>?) = self.state.withLock { state in

@@ -29,6 +29,7 @@ package struct PortID: RawRepresentable, Hashable, Sendable {
 package enum LinkScheme: String, Hashable, Sendable {
     case sctp
     case tcp
+    case udp
 }
 
 /// The far end of a link, or where one shall lead to.
@@ -62,7 +63,7 @@ package struct Link: Sendable {
     }
 }
 
-/// One whole message as it arrived. Over TCP, where there are neither, protocol and stream are 0.
+/// One whole message as it arrived. Over TCP and UDP, where there are neither, protocol and stream are 0.
 package struct InboundMessage: Sendable {
     package var bytes: [UInt8]
     /// SCTP's payload protocol identifier, in host order.
@@ -96,6 +97,10 @@ package enum LinkEvent: Sendable {
     case message(InboundMessage, LinkID)
     /// There is room again after a send was refused with ``TransportError/Code/bufferFull``.
     case writable(LinkID)
+    /// A message that was taken and can never be sent: it was still waiting when its link ended. In the order of sending, before
+    /// `.down`. What the system below had already been given is not among them: that may have arrived or not. Over TCP and
+    /// UDP never.
+    case unsent(OutboundMessage, LinkID)
     /// It is over, or never came up. Nothing more about it follows.
     case down(LinkID, LinkDownReason)
 }

@@ -29,6 +29,10 @@ package protocol Port: AnyObject, Sendable {
     /// - Throws: `.bufferFull` above the link's bound (nothing was sent; `.writable` follows), `.noSuchLink` after its end.
     func send(_ message: OutboundMessage, on link: LinkID) throws(TransportError)
 
+    /// Whether what arrives on a link is read. While it is not, the far end is held back as the transport can: what has come
+    /// waits in the system. Links of one SCTP port are read together: its last word counts for all of them.
+    func setReading(_ isReading: Bool, on link: LinkID)
+
     /// Ends a link in good order: what was sent still arrives. `.down` with `.closed` follows.
     func shutdown(_ link: LinkID)
 
@@ -73,6 +77,8 @@ package struct PortOptions: Sendable {
         case sctp
         /// Messages in a byte stream, cut by `framing`.
         case tcp(framing: MessageCutter)
+        /// A datagram is a message; nothing is sent again, and nobody can open links to such a port.
+        case udp
     }
 
     package var scheme: Scheme

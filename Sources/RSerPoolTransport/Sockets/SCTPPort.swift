@@ -95,6 +95,11 @@ package actor SCTPPort: Port, SCTPReceiver {
         self.endpoint.assumeIsolated { $0.abort(AssociationID(rawValue: link.number)) }
     }
 
+    package nonisolated func setReading(_ isReading: Bool, on link: LinkID) {
+        guard link.port == self.id else { return }
+        self.endpoint.assumeIsolated { $0.setReading(isReading) }
+    }
+
     package nonisolated func localAddresses(of link: LinkID) -> [IPAddress] {
         guard link.port == self.id else { return [] }
         let remotes = self.endpoint.assumeIsolated { $0.addresses(of: AssociationID(rawValue: link.number)) }
@@ -154,8 +159,14 @@ package actor SCTPPort: Port, SCTPReceiver {
             if known.isIncoming { self.incomingCount -= 1 }
             self.tell(.down(self.link(id), known.isShutDown ? .closed : LinkDownReason(reason)))
             if self.isClosing, self.known.isEmpty { self.resumeClosers() }
-        case .path, .sendFailed, .shutdownReceived:
-            // A link has no paths; the end that belongs to the others follows.
+        case .sendFailed(let id, let message):
+            guard self.known[id] != nil else { return }
+            let unsent = OutboundMessage(
+                bytes: message.bytes, payloadProtocol: message.payloadProtocol, stream: message.stream,
+                unordered: message.unordered)
+            self.tell(.unsent(unsent, self.link(id)))
+        case .path, .shutdownReceived:
+            // A link has no paths; the end that belongs to the other one follows.
             break
         }
     }

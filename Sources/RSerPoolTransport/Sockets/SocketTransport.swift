@@ -4,7 +4,7 @@ internal import NetworkAddress
 internal import SCTP
 internal import SocketLoop
 
-/// Sockets on one loop: SCTP of either stack, TCP, UDP multicast.
+/// Sockets on one loop: SCTP of either stack, TCP, UDP, UDP multicast.
 package final class SocketTransport: Transport {
     private let loop: SocketLoop
     /// Or why there is none.
@@ -35,6 +35,10 @@ package final class SocketTransport: Transport {
             let port = try TCPPort(
                 id: self.nextID(), options: options, framing: framing, limits: limits, loop: self.loop)
             try await port.start(receiver)
+            return port
+        case .udp:
+            let port = try UDPPort(id: self.nextID(), options: options, loop: self.loop)
+            await port.start(receiver)
             return port
         }
     }

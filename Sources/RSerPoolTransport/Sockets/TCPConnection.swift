@@ -29,6 +29,8 @@ final class TCPConnection {
     /// A send was refused: say `.writable` when there is room.
     var owesWritable = false
     var isInUnsent = false
+    /// Its receiver wants nothing more for now.
+    var isPaused = false
     var hasSentFIN = false
     /// When the first octet of the message in `input` came.
     var partialSince: ContinuousClock.Instant?
@@ -55,7 +57,7 @@ final class TCPConnection {
     /// Whether more may come from the far end.
     var isReading: Bool {
         switch self.phase {
-        case .open, .finishing(farEndHas: false): true
+        case .open, .finishing(farEndHas: false): !self.isPaused
         case .connecting, .farEndFinished, .finishing(farEndHas: true): false
         }
     }

@@ -98,6 +98,17 @@ package actor TCPPort: Port {
         }
     }
 
+    package nonisolated func setReading(_ isReading: Bool, on link: LinkID) {
+        self.assumeIsolated { port in
+            guard let connection = port.connection(link) else { return }
+            connection.isPaused = !isReading
+            guard connection.isReading || !isReading else { return }
+            port.setInterest(
+                connection,
+                isReading ? connection.interest.union(.readable) : connection.interest.subtracting(.readable))
+        }
+    }
+
     package nonisolated func localAddresses(of link: LinkID) -> [IPAddress] {
         self.assumeIsolated { port in
             port.connection(link)?.socket.localAddress.map { [$0.ip] } ?? []
@@ -290,7 +301,7 @@ package actor TCPPort: Port {
         guard connection.socket.takeError() != 0 else {
             self.cancelPhaseTimer(connection)
             connection.phase = .open
-            self.setInterest(connection, .readable)
+            self.setInterest(connection, connection.isPaused ? [] : .readable)
             if !connection.output.isEmpty { self.writeSoon(connection) }
             return self.cameUp(connection)
         }

@@ -301,6 +301,12 @@ public actor SCTPEndpoint {
         for event in waiting { self.later(event) }
     }
 
+    /// With a receiver: whether messages are taken from the stack. While they are not, its windows to the peers close.
+    package func setReading(_ isReading: Bool) {
+        guard !self.isClosed else { return }
+        self.socket.isReading = isReading
+    }
+
     func nextBatch() async -> [SCTPEvent]? {
         if !self.batch.isEmpty {
             defer {

@@ -273,7 +273,7 @@ final class LinkEnd {
     private func arrived(_ item: Item, from sender: LinkEnd) {
         switch item {
         case .message, .bytes:
-            self.node.push(.mail { self.take(item, from: sender) })
+            self.node.push(.mail { self.port.whenReading { self.take(item, from: sender) } })
         case .agreement:
             guard self.state == .connecting else { return }
             self.comeUp()
@@ -374,6 +374,7 @@ final class LinkEnd {
         guard self.state != .ended else { return }
         self.state = .ended
         self.generation += 1
+        for case .message(let message) in self.held { self.port.post(.unsent(message, self.id)) }
         self.held = []
         self.peer = nil
         switch reason {

@@ -228,7 +228,7 @@ final class Network {
     func detectionTime(_ scheme: LinkScheme, isFast: Bool) -> Int64 {
         let range =
             switch scheme {
-            case .tcp: isFast ? self.options.fastTCPDetection : self.options.tcpDetection
+            case .tcp, .udp: isFast ? self.options.fastTCPDetection : self.options.tcpDetection
             case .sctp: isFast ? self.options.fastDetection : self.options.normalDetection
             }
         let least = range.lowerBound.inNanoseconds

@@ -27,6 +27,9 @@ final class SimulatedPort: Port, @unchecked Sendable {
     private var associations: [SocketAddress: LinkEnd] = [:]
     private var isClosing = false
     private var closing: [Waiter<Void>] = []
+    /// What has come while nobody wanted to read.
+    private var unread: [() -> Void] = []
+    private var isReading = true
 
     /// A message takes at most 65 535 octets by its length field, 65 536 padded.
     static let longestMessage = 65_536
@@ -37,11 +40,12 @@ final class SimulatedPort: Port, @unchecked Sendable {
             switch options.scheme {
             case .sctp: .sctp
             case .tcp: .tcp
+            case .udp: throw TransportError(.unsupported, "there is no UDP in this network")
             }
         let addresses = try node.network.resolve(options.localAddresses, on: node)
         let encapsulationPort: UInt16? =
             switch (scheme, options.encapsulationPort ?? node.encapsulationPort) {
-            case (.tcp, _), (_, nil): nil
+            case (.tcp, _), (.udp, _), (_, nil): nil
             case (.sctp, 0?): node.network.nextEphemeral()
             case (.sctp, let port?): port
             }
@@ -108,6 +112,20 @@ final class SimulatedPort: Port, @unchecked Sendable {
     func shutdown(_ link: LinkID) {
         self.node.checkCaller("a port")
         self.end(link)?.shutdown()
+    }
+
+    func setReading(_ isReading: Bool, on link: LinkID) {
+        self.node.checkCaller("a port")
+        self.isReading = isReading
+        guard isReading else { return }
+        let unread = self.unread
+        self.unread = []
+        for body in unread { self.node.push(.mail { self.whenReading(body) }) }
+    }
+
+    /// Has `body` take a message, or tell of an end that came behind one, as soon as that is wanted.
+    func whenReading(_ body: @escaping () -> Void) {
+        if self.isReading { body() } else { self.unread.append(body) }
     }
 
     func abort(_ link: LinkID) {
@@ -220,11 +238,15 @@ final class SimulatedPort: Port, @unchecked Sendable {
     /// Tells the receiver now.
     func deliver(_ event: LinkEvent) {
         guard let receiver = self.receiver else { return }
+        if case .down = event, !self.isReading, !self.unread.isEmpty {
+            return self.unread.append { self.deliver(event) }
+        }
         let trace = self.node.network.trace
         switch event {
         case .up(let link): trace.record(.up(link), at: self.node)
         case .message(let message, let link): trace.record(.received(message, link), at: self.node)
         case .writable(let link): trace.record(.writable(link), at: self.node)
+        case .unsent: break
         case .down(let link, let reason): trace.record(.down(link, reason), at: self.node)
         }
         receiver.received(event, from: self)
@@ -258,7 +280,7 @@ final class SimulatedPort: Port, @unchecked Sendable {
     /// Whether who connects to the UDP port `given` finds it (RFC 6951; nil stands for the usual ones).
     private func isReached(byEncapsulation given: UInt16?) -> Bool {
         switch (self.local.encapsulationPort, given) {
-        case (nil, let given): self.scheme == .tcp || given == nil
+        case (nil, let given): self.scheme != .sctp || given == nil
         case (let own?, let given?): own == given
         case (let own?, nil): own == Self.defaultEncapsulationPort || own == self.local.port
         }

@@ -54,6 +54,7 @@ actor Station: PortReceiver {
             self.log.append("\(message.bytes.last ?? 0)")
         case .writable:
             self.log.append("writable")
+        case .unsent: break
         case .down(_, let reason):
             self.log.append("down \(reason.rawValue)")
         }

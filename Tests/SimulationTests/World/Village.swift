@@ -139,7 +139,7 @@ actor Villager: PortReceiver, DatagramReceiver {
             guard link.port == self.phone?.id else { return }
             self.outcome?.end(.success(false))
             self.end?.end()
-        case .writable:
+        case .writable, .unsent:
             break
         }
     }
