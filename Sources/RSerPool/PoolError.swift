@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import RSerPoolCore
 public import RSerPoolWire
 
 /// Why a pool could not be joined, asked for or used.
@@ -8,7 +9,8 @@ public struct PoolError: Error, Hashable, Sendable, CustomStringConvertible {
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Value: String {
             case configurationInvalid, endpointUnusable, noRegistrar, noAnswer, unknownPool, noPoolElement, rejected
-            case refused, timedOut, overloaded, stopped
+            case refused, timedOut, overloaded, stopped, elementFailed, cookieRejected, failoverFailed
+            case userGone
         }
 
         private var value: Value
@@ -29,7 +31,16 @@ public struct PoolError: Error, Hashable, Sendable, CustomStringConvertible {
         public static let rejected = Code(value: .rejected)
         /// The registrar refused a request; ``PoolError/causes`` says why.
         public static let refused = Code(value: .refused)
+        /// The time that was allowed ran out.
         public static let timedOut = Code(value: .timedOut)
+        /// The element failed, and the message was not to go to another one.
+        public static let elementFailed = Code(value: .elementFailed)
+        /// No element of the pool accepts the state cookie of the session.
+        public static let cookieRejected = Code(value: .cookieRejected)
+        /// The user of a session that this element serves is gone.
+        public static let userGone = Code(value: .userGone)
+        /// The application's fail-over handler threw an error.
+        public static let failoverFailed = Code(value: .failoverFailed)
         /// A bound of this library was reached.
         public static let overloaded = Code(value: .overloaded)
         /// Its `run()` has ended.
@@ -43,11 +54,21 @@ public struct PoolError: Error, Hashable, Sendable, CustomStringConvertible {
     public var message: String
     /// What the registrar said, where it said something (RFC 5354 §3.12).
     public var causes: [ErrorCause]
+    /// What has become of the request or message that failed; nil where there was none.
+    public var fate: RequestFate?
 
-    init(_ code: Code, _ message: String, causes: [ErrorCause] = []) {
+    init(_ code: Code, _ message: String, causes: [ErrorCause] = [], fate: RequestFate? = nil) {
         self.code = code
         self.message = message
         self.causes = causes
+        self.fate = fate
+    }
+
+    /// The same failure of a piece with this fate.
+    func with(_ fate: RequestFate) -> PoolError {
+        var error = self
+        error.fate = fate
+        return error
     }
 
     public var description: String { self.message }

@@ -17,9 +17,13 @@ internal import SocketLoop
 ///     ) { request in request.bytes }
 ///     try await element.run()
 ///
-/// The SCTP endpoint that talks to registrars is also where its users reach it, unless ``Configuration/transport`` names
-/// another place. Each message of a user goes to the handler; what that returns is sent back on the same stream with the
-/// same payload protocol. Messages of one association are handled one after the other, those of different ones side by side.
+/// The SCTP endpoint that talks to registrars is also where its users reach it, unless ``Configuration/listen`` or
+/// ``Configuration/transport`` names another place. Each message of a user goes to the handler; what that returns is sent back
+/// on the same stream with the same payload protocol. Messages of one association are handled one after the other, those of
+/// different ones side by side. ``PoolElementServer`` serves whole sessions.
+///
+/// A pool element begins each session with its business card on the control channel (RFC 5352 §3.9), and ends its life by
+/// leaving the pool first, then its sessions.
 public actor PoolElement: Service {
     public struct Configuration: Sendable {
         public var policy: PoolPolicy = .roundRobin
@@ -27,10 +31,26 @@ public actor PoolElement: Service {
         public var id: PoolElementID?
         /// How long a registration holds without being renewed. 300 s.
         public var life: RegistrationLife = .seconds(300)
-        /// The SCTP endpoint: `sctp:*` with any free port by default.
+        /// Where users reach the service: over SCTP, `sctp:*` with any free port by default, or over TCP. With TCP there is an
+        /// SCTP endpoint besides, for the registrars.
         public var listen: Endpoint = .sctp("*", port: 0)
-        /// Where users reach the service; nil: at the SCTP endpoint, with a control channel besides the data.
+        /// What is registered instead of the endpoint that is listened on; nil: that, with a control channel besides the
+        /// data over SCTP. For services that are reached by other means.
         public var transport: UserTransport?
+        /// How messages are told apart where users come over TCP.
+        public var streamFraming = StreamFraming.envelope
+        /// Signs state cookies, the same for all elements of a pool. Nil: they are given and taken unsigned, whoever may have
+        /// made them, as rsplib does.
+        public var cookieKey: CookieKey?
+        /// How long sessions may go on after the element has left its pool. 10 s; zero: they end at once.
+        public var drainLimit: Duration = .seconds(10)
+        /// Asked every ``loadInterval`` how much of the element's capacity is in use, for a policy that goes by load
+        /// (RFC 5356 §3.1). All elements of a pool mean the same by it.
+        public var load: (@Sendable () async -> Load)?
+        /// At least a second. 1 s.
+        public var loadInterval: Duration = .seconds(1)
+        /// Loads that differ by less from what was last told are not told: 0.01.
+        public var loadTolerance = 0.01
         public var registrars: RegistrarDiscovery
         public var timers: ASAPTimers = .rfc
         /// Heartbeats and retransmissions of SCTP tuned for a local network.
@@ -72,56 +92,62 @@ public actor PoolElement: Service {
 
     /// Runs on the host's thread: what takes long, or blocks, belongs elsewhere. Nil, or an error, sends no answer.
     public typealias Handler = @Sendable (Request) async throws -> [UInt8]?
+    /// Serves one user's session, on the host's thread.
+    public typealias SessionHandler = @Sendable (ServedSession) async throws -> Void
 
     public nonisolated let pool: PoolHandle
     /// What happens to the registration; the newest 64 events are kept for one reader.
     public nonisolated let events: AsyncStream<Event>
     private nonisolated let eventSink: AsyncStream<Event>.Continuation
 
-    private nonisolated let host: Host
-    private let configuration: Configuration
-    private let handler: Handler
-    private var logger: Logger
+    package nonisolated let host: Host
+    nonisolated let configuration: Configuration
+    let service: SessionHandler
+    nonisolated let logger: Logger
     private var generator: HostGenerator
     private let alarm: Alarm
 
     /// The identifier that it registers with.
     public private(set) var id: PoolElementID
-    private var policy: PoolPolicy
+    private(set) var policy: PoolPolicy
     private var registration: ElementRegistration
     private var home: HomeLink
-    private var port: (any Port)?
-    private var links: [LinkID: UserLink] = [:]
+    /// The SCTP endpoint.
+    private(set) var port: (any Port)?
+    /// The TCP endpoint, if users come over TCP.
+    private(set) var servicePort: (any Port)?
+    var links: [LinkID: ServedLink] = [:]
+    /// As it was last registered.
+    private(set) var registered: PoolMember?
+    /// By whom this element wants to be followed.
+    private(set) var successors: [PoolMember] = []
+    /// Out of the pool since then, and at work for sessions that are open.
+    var leavingSince: ContinuousClock.Instant?
+    var leavingCheckAt: ContinuousClock.Instant?
+    /// State cookies whose signature was wrong.
+    public internal(set) var rejectedCookies = 0
     /// When the next change of the policy's values may be told (POL-012); nil: at once.
     private var nextPolicyUpdate: ContinuousClock.Instant?
     private var policyUpdateIsDue = false
-    private let newWorkers = Mailbox<UserLink>(limit: 1 << 16)
-    private let whenOver = OneShot<Void>()
+    let newSessions = Mailbox<ServedLink>(limit: 1 << 16)
+    let whenOver = OneShot<Void>()
     private nonisolated let stopping = OneShot<Void>()
-    private var isOver = false
-
-    /// One user's association: its messages wait here for its worker.
-    private final class UserLink: Sendable {
-        let id: LinkID
-        let source: String
-        let inbox: Mailbox<InboundMessage>
-        let room: RoomSignal
-
-        init(_ link: Link, limit: Int) {
-            self.id = link.id
-            self.source = link.remote.addresses.map { SocketAddress(ip: $0, port: link.remote.port).description }
-                .joined(separator: ",")
-            self.inbox = Mailbox(limit: limit)
-            self.room = RoomSignal()
-        }
-    }
+    private(set) var isOver = false
 
     public init(pool: PoolHandle, configuration: Configuration, host: Host, logger: Logger, handler: @escaping Handler)
     {
+        self.init(
+            pool: pool, configuration: configuration, host: host, logger: logger,
+            service: Self.service(handler, logger: logger))
+    }
+
+    init(
+        pool: PoolHandle, configuration: Configuration, host: Host, logger: Logger, service: @escaping SessionHandler
+    ) {
         self.pool = pool
         self.host = host
         self.configuration = configuration
-        self.handler = handler
+        self.service = service
         self.logger = logger
         var generator = host.makeGenerator()
         self.id = configuration.id ?? .random(using: &generator)
@@ -146,7 +172,8 @@ public actor PoolElement: Service {
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { self.host.executor.asUnownedSerialExecutor() }
 
-    /// Registers and serves until the task is cancelled, or a graceful shutdown begins: then it deregisters first.
+    /// Registers and serves until the task is cancelled, or a graceful shutdown begins: then it leaves the pool, waits until
+    /// its registrar has told everybody, and lets its sessions come to their ends, for at most ``Configuration/drainLimit``.
     ///
     /// - Throws: ``PoolError`` when the registration is rejected for good, or an endpoint cannot be opened.
     public func run() async throws {
@@ -155,6 +182,12 @@ public actor PoolElement: Service {
         self.home = HomeLink(configured: addresses, timers: self.configuration.timers)
         let port = try await self.openPort()
         self.port = port
+        do {
+            self.servicePort = try await self.openServicePort()
+        } catch {
+            await port.close(within: .zero)
+            throw error
+        }
         self.home.use(sctpPort: port, tcpPort: nil)
         var announcements: (any DatagramPort)?
         do {
@@ -162,11 +195,13 @@ public actor PoolElement: Service {
             try await self.live()
         } catch {
             announcements?.close()
+            await self.servicePort?.close(within: .zero)
             await port.close(within: .zero)
             if error is CancellationError { return }
             throw error
         }
         announcements?.close()
+        await self.servicePort?.close(within: .seconds(1))
         await port.close(within: .seconds(1))
     }
 
@@ -182,7 +217,26 @@ public actor PoolElement: Service {
         self.setAlarm()
     }
 
-    /// Leaves the pool; ``run()`` returns when that is done.
+    /// Tells how much of the capacity is in use, for a policy that goes by load; otherwise as ``setPolicy(_:)``.
+    ///
+    /// - Throws: ``PoolError``, `.configurationInvalid` where the policy has no load.
+    public func setLoad(_ load: Load) throws {
+        guard let policy = self.policy.with(load: load) else {
+            throw PoolError(
+                .configurationInvalid,
+                "the elements of pool \(self.pool) are not chosen by load: choose least-used, for example")
+        }
+        self.setPolicy(policy)
+    }
+
+    /// By whom this element wants to be followed should it fail, in this order, instead of by the pool's policy. Users that are
+    /// bound to it are told by a business card (RFC 5352 §3.9), and those to come.
+    public func setSuccessors(_ members: [PoolMember]) {
+        self.successors = members.filter { $0.id != self.id }
+        for link in self.links.values where link.hasBegun { self.sendBusinessCard(over: link) }
+    }
+
+    /// Leaves the pool, then its sessions (``Configuration/drainLimit``); ``run()`` returns when that is done.
     public func deregister() {
         self.carryOut(self.registration.deregister(now: self.host.clock.now))
         self.setAlarm()
@@ -204,6 +258,9 @@ public actor PoolElement: Service {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask { try await self.alarm.run { await self.timersFired() } }
                     group.addTask { await self.serve() }
+                    if let load = self.configuration.load {
+                        group.addTask { try await self.report(load) }
+                    }
                     group.addTask {
                         try await self.stopping.value()
                         await self.deregister()
@@ -220,14 +277,44 @@ public actor PoolElement: Service {
         }
     }
 
-    private func openPort() async throws -> any Port {
-        guard self.configuration.listen.scheme == .sctp else {
+    private func report(_ load: @Sendable () async -> Load) async throws {
+        let interval = max(.seconds(1), self.configuration.loadInterval)
+        while true {
+            let value = await load()
+            let last = self.policy.load?.fraction ?? 0
+            let isEnd = value == .idle || value == .full
+            if isEnd || abs(value.fraction - last) >= self.configuration.loadTolerance { try self.setLoad(value) }
+            try await self.host.clock.sleep(for: interval)
+        }
+    }
+
+    private func openServicePort() async throws -> (any Port)? {
+        let listen = self.configuration.listen
+        guard listen.scheme != .sctp else { return nil }
+        guard listen.scheme == .tcp else {
             throw PoolError(
                 .configurationInvalid,
-                "a pool element listens over SCTP, not on \(self.configuration.listen): sctp:*:0 for example")
+                "a pool element listens over SCTP or TCP, not on \(listen): sctp:*:0 or tcp:*:0, for example")
         }
         do {
-            let listen = try await self.configuration.listen.lookedUp(defaultPort: 0)
+            let resolved = try await listen.lookedUp(defaultPort: 0)
+            return try await self.host.transport.open(
+                PortOptions(
+                    scheme: .tcp(framing: self.configuration.streamFraming.cutter), localAddresses: resolved.addresses,
+                    port: resolved.port, acceptsLinks: true, maxIncomingLinks: self.configuration.maxAssociations,
+                    fastFailureDetection: self.configuration.fastFailureDetection), receiver: self)
+        } catch let error as TransportError {
+            throw PoolError(.endpointUnusable, "cannot listen on \(listen): \(error.message)")
+        } catch let error as EndpointError {
+            throw PoolError(.configurationInvalid, error.message)
+        }
+    }
+
+    private func openPort() async throws -> any Port {
+        do {
+            let endpoint =
+                self.configuration.listen.scheme == .sctp ? self.configuration.listen : .sctp("*", port: 0)
+            let listen = try await endpoint.lookedUp(defaultPort: 0)
             return try await self.host.transport.open(
                 PortOptions(
                     scheme: .sctp, localAddresses: listen.addresses, port: listen.port,
@@ -256,7 +343,7 @@ public actor PoolElement: Service {
         self.alarm.set(
             [
                 self.registration.nextDeadline, self.home.nextDeadline,
-                self.policyUpdateIsDue ? self.nextPolicyUpdate : nil,
+                self.policyUpdateIsDue ? self.nextPolicyUpdate : nil, self.leavingCheckAt,
             ]
             .compactMap { $0 }.min())
     }
@@ -266,6 +353,7 @@ public actor PoolElement: Service {
         self.take(self.home.timersFired(now: now))
         self.carryOut(self.registration.timersFired(now: now))
         self.tellPolicy(now: now)
+        self.checkLeaving(now: now)
         self.setAlarm()
     }
 
@@ -282,20 +370,19 @@ public actor PoolElement: Service {
         let now = self.host.clock.now
         switch event {
         case .up(let link):
-            if link.isIncoming { self.links[link.id] = UserLink(link, limit: self.configuration.maxPendingRequests) }
+            self.userLinkUp(link)
             self.take(self.home.received(event, now: now))
-        case .message(let message, let link):
+        case .message(let raw, let link):
+            let message = self.links[link]?.framing?.inbound(raw) ?? raw
             if message.payloadProtocol == ASAPMessage.payloadProtocol {
                 self.received(control: message, on: link, now: now)
             } else {
                 self.received(data: message, on: link)
             }
         case .writable(let link): self.links[link]?.room.signal()
+        case .unsent: break
         case .down(let link, _):
-            if let user = self.links.removeValue(forKey: link) {
-                user.inbox.finish()
-                user.room.finish()
-            }
+            self.userLinkDown(link)
             // We have left: our own end of the link is no loss.
             guard !self.isOver else { return }
             self.take(self.home.received(event, now: now))
@@ -363,7 +450,7 @@ public actor PoolElement: Service {
             self.eventSink.yield(.expelled(causes))
         case .deregistered:
             self.eventSink.yield(.deregistered)
-            self.whenOver.resolve(.success(()))
+            self.beginLeaving(now: self.host.clock.now)
         }
     }
 
@@ -372,6 +459,8 @@ public actor PoolElement: Service {
         let reachable = port.localAddresses(of: home)
         let transport: UserTransport
         switch self.configuration.transport {
+        case nil where self.servicePort != nil:
+            transport = .tcp(SocketAddress(ip: self.serviceAddress(reachable), port: self.servicePort?.local.port ?? 0))
         case nil:
             transport = .sctp(SCTPTransport(port: port.local.port, use: .dataAndControl, addresses: reachable))
         case .some(let configured):
@@ -393,10 +482,16 @@ public actor PoolElement: Service {
         let member = PoolMember(
             id: self.id, home: self.home.homeID ?? .undetermined, life: self.home.dialect.told(self.configuration.life),
             transport: transport, policy: self.policy, encapsulationPort: encapsulationPort)
+        self.registered = member
         let audience = self.home.dialect.audience
         self.send { () throws(WireError) in
             try Registration(pool: self.pool, member: member).encoded(for: audience)
         }
+    }
+
+    /// Where users reach the TCP endpoint: what it is bound to, else where the registrar sees us.
+    private func serviceAddress(_ reachable: [IPAddress]) -> IPAddress {
+        self.servicePort?.local.addresses.first { !$0.isWildcard } ?? reachable.first ?? .anyIPv4
     }
 
     /// A message that cannot be sent is not sent again here: the machine's timers see to that.
@@ -426,6 +521,8 @@ public actor PoolElement: Service {
         case .deregistrationResponse(let response) where response.pool == self.pool && response.id == self.id:
             if self.home.isRegistrarLink(link) { self.carryOut(self.registration.received(response, now: now)) }
         case .endpointKeepAlive(let keepAlive): self.received(keepAlive, on: link, now: now)
+        case .cookieEcho(let echo): self.received(echo, on: link)
+        case .businessCard(let card): self.received(card, on: link)
         case .error(let error):
             self.logger.warning("the registrar reports an error", metadata: ["causes": "\(error.causes.map(\.code))"])
         default: self.logger.debug("control message ignored", metadata: ["type": "\(decoded.message.type.name)"])
@@ -450,67 +547,6 @@ public actor PoolElement: Service {
             let bytes = try? ASAPError(causes: causes).encoded()
         else { return }
         _ = self.home.send(bytes, on: link)
-    }
-
-    // MARK: Service
-
-    private func received(data message: InboundMessage, on link: LinkID) {
-        // Once it is over nobody answers any more; the end of the association tells the user.
-        guard let user = self.links[link], !self.isOver else { return }
-        if user.room.becomeBusy(), !self.newWorkers.put(user) {
-            self.port?.abort(link)
-            return
-        }
-        if !user.inbox.put(message) {
-            self.logger.warning(
-                "a user sends faster than the service answers: association aborted",
-                metadata: ["user": "\(user.source)"])
-            self.port?.abort(link)
-        }
-    }
-
-    /// One worker for each association that has sent something.
-    private func serve() async {
-        await withDiscardingTaskGroup { group in
-            while let users = await self.newWorkers.next() {
-                for user in users { group.addTask { await self.work(for: user) } }
-            }
-        }
-    }
-
-    private func work(for user: UserLink) async {
-        while let messages = await user.inbox.next() {
-            for message in messages {
-                let request = Request(
-                    bytes: message.bytes, stream: message.stream, payloadProtocol: message.payloadProtocol,
-                    source: user.source)
-                do {
-                    guard let answer = try await self.handler(request) else { continue }
-                    await self.answer(answer, to: message, of: user)
-                } catch {
-                    self.logger.warning(
-                        "the service failed a request", metadata: ["error": "\(error)", "user": "\(user.source)"])
-                }
-            }
-        }
-    }
-
-    private func answer(_ bytes: [UInt8], to message: InboundMessage, of user: UserLink) async {
-        let answer = OutboundMessage(
-            bytes: bytes, payloadProtocol: message.payloadProtocol, stream: message.stream)
-        while let port = self.port {
-            do throws(TransportError) {
-                return try port.send(answer, on: user.id)
-            } catch {
-                guard error.code == .bufferFull else {
-                    if error.code == .messageTooLong {
-                        self.logger.warning("an answer of \(bytes.count) octets is too long to be sent")
-                    }
-                    return
-                }
-            }
-            guard await user.room.wait() else { return }
-        }
     }
 }
 

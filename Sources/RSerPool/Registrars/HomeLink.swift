@@ -142,7 +142,7 @@ struct HomeLink: Sendable {
             }
             guard let address else { return [] }
             return self.carryOut(self.hunt.attemptFailed(address, self.candidates, now: now), now: now)
-        case .message, .writable: return []
+        case .message, .writable, .unsent: return []
         }
     }
 

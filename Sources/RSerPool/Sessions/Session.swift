@@ -1,257 +1,270 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import Logging
 internal import NetworkAddress
-internal import RSerPoolCore
-package import RSerPoolTransport
+public import RSerPoolCore
+internal import RSerPoolTransport
 public import RSerPoolWire
 internal import SocketLoop
 
-/// Requests and answers over SCTP with one element of a pool at a time; when that fails, with the next one.
+/// A conversation with a pool that outlives the elements it is held with (RFC 5351 §4.2, RFC 5352 §6.5).
 ///
-/// It stays with an element while that works. A request whose element dies is sent again to another one: it may then have
-/// been carried out twice. One request at a time; others wait their turn.
+///     try await user.withSession(with: "CalcPool") { session in
+///         let answer = try await session.request(bytes)
+///     }
+///
+/// It is bound to one element, reached over SCTP, TCP or UDP as the pool's elements offer, and stays with it while that works.
+/// When the element dies, is cut off, or does not answer within ``Configuration/attemptTimeout``, the session reports it, takes
+/// the next one (those that the element's business card prefers, then by the pool's policy), gives it the newest state cookie,
+/// runs the application's fail-over handler, and sends on: what had not been handed over, then what waited. A request that was
+/// out goes to the next element again, which may carry it out a second time, unless its ``SendOptions`` say otherwise. What was
+/// sent and wants no answer may be lost: ``Failover/uncertainMessages`` says how much.
+///
+/// An element that leaves in good order says so on the control channel; the session finishes the request that is out and moves.
+///
+/// Bounds: one request is out at a time, ``SessionOutbox/maxPieces`` (4 096) wait; one cookie is kept.
 public actor Session {
-    /// One answer of a pool element.
-    public struct Answer: Hashable, Sendable {
-        public let bytes: [UInt8]
-        public let stream: UInt16
-        public let payloadProtocol: UInt32
-        /// Who gave it.
-        public let element: PoolElementID
-    }
+    /// A link to the element that the session is bound to.
+    struct Binding {
+        enum Phase {
+            /// The fail-over handler has the word. Leaves for `.up`.
+            case preparing
+            case up
+            /// We have ended it; what follows from that waits for the link's end.
+            case ending(reason: String, isReported: Bool)
+        }
 
-    private struct Connection {
         let link: LinkID
         let member: PoolMember
+        let route: ElementPorts.Route
+        var phase: Phase
+        /// What its transport had taken and could not begin to send.
+        var unsent: [SessionOutbox.Data] = []
+        /// The element wants to be left as soon as nothing is out.
+        var isLeaving = false
+        /// It has sent something.
+        var wasHeard = false
+        var wasGivenCookie = false
+        var hasRejectedCookie = false
     }
 
-    /// How long one element may take to be connected, and to answer, before the next one is tried.
-    public static let requestTimeout = Duration.seconds(5)
+    /// Someone who waits for a piece of the outbox.
+    enum Ticket {
+        case request(OneShot<Message>)
+        case message(OneShot<PoolElementID>)
+    }
 
-    public nonisolated let pool: PoolHandle
-    private nonisolated let user: PoolUser
-    private nonisolated let host: Host
-    private var port: (any Port)?
-    private var connection: Connection?
-    /// Connections that are being opened.
-    private var connecting: [LinkID: OneShot<Void>] = [:]
-    private var answer: (link: LinkID, outcome: OneShot<InboundMessage>)?
-    private var turns: [OneShot<Void>] = []
-    private var isBusy = false
-    private var isClosed = false
+    /// Whom a session is to be bound to.
+    enum Destination: Sendable {
+        case pool(PoolHandle)
+        /// This element while it can be reached, then others of its pool.
+        case element(PoolElementID, PoolHandle)
+        /// This address and nobody else: no fail-over (RFC 5352 §6.5.4).
+        case address(UserTransport)
+    }
 
-    init(with pool: PoolHandle, user: PoolUser) {
-        self.pool = pool
+    /// Nil where the session was given an address.
+    public nonisolated let pool: PoolHandle?
+    nonisolated let destination: Destination
+    nonisolated let user: PoolUser
+    nonisolated let host: Host
+    nonisolated let configuration: Configuration
+    nonisolated let inbox: SessionInbox
+    let ports: ElementPorts
+    var outbox = SessionOutbox()
+    var tickets: [UInt64: Ticket] = [:]
+    var binding: Binding?
+    /// Attempts to connect.
+    var attempts: [LinkID: OneShot<Void>] = [:]
+    /// Links to elements that were left in good order.
+    var retiring: [LinkID: Binding] = [:]
+    var attemptTimer: TimerID?
+    /// Whom the fail-over handler waits for.
+    var handlerAnswer: OneShot<Message>?
+    /// The newest state cookie (RFC 5352 §3.8).
+    var cookie: [UInt8]?
+    /// The order of fail-over that the element's newest business card names (§3.9).
+    var preferred: [PoolMember] = []
+    /// Whom the session was bound to last, and why not any more.
+    var former: (member: PoolMember, reason: String)?
+    var repeatsRequest = false
+    /// Elements that failed since one last gave a sign of life.
+    var failed: Set<PoolElementID> = []
+    /// Elements that have said that they leave the pool.
+    var leaving: Set<PoolElementID> = []
+    /// Elements that cannot read the session's cookie.
+    var refusesCookie: Set<PoolElementID> = []
+    /// Somebody has asked to be connected.
+    var wantsBinding = false
+    /// Wakes the task that binds.
+    let wakeUps = Mailbox<Void>(limit: 1)
+    var isClosed = false
+
+    init(
+        to destination: Destination, user: PoolUser, configuration: Configuration
+    ) {
+        self.destination = destination
+        switch destination {
+        case .pool(let pool), .element(_, let pool): self.pool = pool
+        case .address: self.pool = nil
+        }
         self.user = user
         self.host = user.host
+        self.configuration = configuration
+        self.inbox = SessionInbox(limit: configuration.maxPendingEvents)
+        self.ports = ElementPorts(
+            host: user.host, framing: configuration.streamFraming, isFast: user.configuration.fastFailureDetection)
     }
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { self.host.executor.asUnownedSerialExecutor() }
 
-    /// The element that answers now.
-    public var element: PoolElementID? { self.connection?.member.id }
+    /// The element that the session is bound to now.
+    public var element: PoolElementID? { self.binding?.member.id }
 
-    /// Sends `bytes` and waits for the answer, trying as many elements as the pool has, each once.
+    /// What happens, in order: messages that are no answers, and changes of element. For one reader at a time.
+    public nonisolated var events: SessionEvents { SessionEvents(session: self, inbox: self.inbox) }
+
+    /// Binds the session now; otherwise the first request or message does. Whoever only listens calls this.
+    public func connect() {
+        self.wantsBinding = true
+        self.wake()
+    }
+
+    /// Sends `bytes` and waits for the answer: the next message of the element. Requests are sent one after the other.
     ///
-    /// - Parameter payloadProtocol: SCTP's payload protocol identifier; not 11, which is ASAP's own (RFC 5352 §5).
-    /// - Throws: ``PoolError``; `.noPoolElement` when every element failed.
+    /// - Parameters:
+    ///   - payloadProtocol: SCTP's payload protocol identifier; not 11, which is ASAP's own (RFC 5352 §5).
+    ///   - timeout: for the whole of it, fail-over included; nil: as long as there are elements to try, each for
+    ///     ``Configuration/attemptTimeout``.
+    /// - Throws: ``PoolError``, whose ``PoolError/fate`` says whether the request may have been carried out; or
+    ///   `CancellationError`. An answer that comes later is never taken for another request's: its link ends.
     public func request(
-        _ bytes: [UInt8], payloadProtocol: UInt32 = 0, stream: UInt16 = 0
-    ) async throws -> Answer {
+        _ bytes: [UInt8], payloadProtocol: UInt32 = 0, stream: UInt16 = 0, options: SendOptions = .useDefault,
+        timeout: Duration? = nil
+    ) async throws -> Message {
+        guard !options.contains(.toAll) else {
+            throw PoolError(.configurationInvalid, "a request has one answer: to all elements go only messages")
+        }
+        let data = try self.checked(bytes, payloadProtocol, stream, options)
+        let ticket = OneShot<Message>()
+        let number = self.outbox.append(data, options: options, wantsAnswer: true)
+        self.tickets[number] = .request(ticket)
+        let timer = timeout.map { timeout in
+            self.host.clock.schedule(at: self.host.clock.now + timeout) {
+                self.assumeIsolated { $0.timedOut(number, after: timeout) }
+            }
+        }
+        defer { if let timer { self.host.clock.cancel(timer) } }
+        self.goOn()
+        do {
+            return try await ticket.value()
+        } catch let error as CancellationError {
+            self.abandon(number)
+            throw error
+        }
+    }
+
+    /// Sends a message that wants no answer. Returns when the transport has taken it: that is all that can be known here.
+    ///
+    /// - Returns: who got it.
+    /// - Throws: ``PoolError`` with its ``PoolError/fate``, or `CancellationError`: then it was not sent.
+    @discardableResult
+    public func send(
+        _ bytes: [UInt8], payloadProtocol: UInt32 = 0, stream: UInt16 = 0, options: SendOptions = .useDefault
+    ) async throws -> Delivery {
+        let data = try self.checked(bytes, payloadProtocol, stream, options)
+        if options.contains(.toAll) { return try await self.sendToAll(data, options) }
+        if let element = self.sendAtOnce(data, options) { return Delivery(elements: [element], failed: []) }
+        let ticket = OneShot<PoolElementID>()
+        let number = self.outbox.append(data, options: options, wantsAnswer: false)
+        self.tickets[number] = .message(ticket)
+        self.goOn()
+        do {
+            return Delivery(elements: [try await ticket.value()], failed: [])
+        } catch let error as CancellationError {
+            self.abandon(number)
+            throw error
+        }
+    }
+
+    private func checked(
+        _ bytes: [UInt8], _ payloadProtocol: UInt32, _ stream: UInt16, _ options: SendOptions
+    ) throws(PoolError) -> SessionOutbox.Data {
+        guard !self.isClosed else {
+            throw PoolError(.stopped, "the session is closed", fate: .notExecuted)
+        }
         guard payloadProtocol != ASAPMessage.payloadProtocol else {
-            throw PoolError(.configurationInvalid, "payload protocol 11 is ASAP's own: data needs another one")
+            throw PoolError(
+                .configurationInvalid, "payload protocol 11 is ASAP's own: data needs another one", fate: .notExecuted)
         }
-        guard !bytes.isEmpty else { throw PoolError(.configurationInvalid, "SCTP carries no empty messages") }
-        try await self.waitForTurn()
-        defer { self.endTurn() }
-        let message = OutboundMessage(bytes: bytes, payloadProtocol: payloadProtocol, stream: stream)
-        var failed: Set<PoolElementID> = []
-        var lastReason = "it has none"
-        while true {
-            let connection: Connection
-            do {
-                connection = try await self.connected(avoiding: failed)
-            } catch let failure as Failure {
-                lastReason = failure.reason
-                guard failed.insert(failure.element).inserted else { break }
-                continue
-            }
-            do {
-                let answer = try await self.exchange(message, on: connection)
-                return Answer(
-                    bytes: answer.bytes, stream: answer.stream, payloadProtocol: answer.payloadProtocol,
-                    element: connection.member.id)
-            } catch let failure as Failure {
-                lastReason = failure.reason
-                self.drop(connection)
-                await self.user.reportUnreachable(failure.element, in: self.pool)
-                failed.insert(failure.element)
-            }
+        guard !bytes.isEmpty else {
+            throw PoolError(.configurationInvalid, "SCTP carries no empty messages", fate: .notExecuted)
         }
-        throw PoolError(.noPoolElement, "no element of pool \(self.pool) answers; the last one tried: \(lastReason)")
+        guard !self.outbox.isFull else {
+            throw PoolError(
+                .overloaded, "\(SessionOutbox.maxPieces) messages wait in this session already", fate: .notExecuted)
+        }
+        if options.contains(.toLast), self.binding == nil, self.former == nil {
+            throw PoolError(
+                .configurationInvalid, "no element has had a message yet: there is no last one", fate: .notExecuted)
+        }
+        return SessionOutbox.Data(
+            bytes: bytes, payloadProtocol: payloadProtocol, stream: stream, isUnordered: options.contains(.unordered))
+    }
+
+    /// Without a detour, where nothing waits and the link takes it.
+    private func sendAtOnce(_ data: SessionOutbox.Data, _ options: SendOptions) -> PoolElementID? {
+        guard let binding = self.binding, case .up = binding.phase, !binding.isLeaving, self.outbox.isNothingWaiting,
+            (try? self.transmit(data, over: binding)) != nil
+        else { return nil }
+        self.outbox.handOver(options)
+        return binding.member.id
+    }
+
+    func transmit(_ data: SessionOutbox.Data, over binding: Binding) throws(TransportError) {
+        let message = OutboundMessage(
+            bytes: data.bytes, payloadProtocol: data.payloadProtocol, stream: data.stream, unordered: data.isUnordered)
+        try binding.route.port.send(binding.route.framing?.outbound(message) ?? message, on: binding.link)
+    }
+
+    // MARK: Ends of waiting
+
+    private func timedOut(_ number: UInt64, after timeout: Duration) {
+        guard case .request(let ticket)? = self.tickets[number] else { return }
+        let fate = self.abandon(number, becauseSilent: true)
+        ticket.resolve(.failure(PoolError(.timedOut, "no answer within \(timeout)", fate: fate)))
+    }
+
+    /// Nobody waits for a piece any more. If it is out, its link has to end, or its late answer would be taken for the next
+    /// request's.
+    @discardableResult
+    private func abandon(_ number: UInt64, becauseSilent: Bool = false) -> RequestFate {
+        self.tickets[number] = nil
+        guard let (piece, isOut) = self.outbox.withdraw(number) else { return .notExecuted }
+        if isOut {
+            self.stopAttemptTimer()
+            self.endBinding("a request was given up", isReported: becauseSilent)
+        }
+        return piece.fate
+    }
+
+    /// A piece will go nowhere any more.
+    func fail(_ piece: SessionOutbox.Piece, _ error: PoolError) {
+        switch self.tickets.removeValue(forKey: piece.number) {
+        case .request(let ticket): ticket.resolve(.failure(error.with(piece.fate)))
+        case .message(let ticket): ticket.resolve(.failure(error.with(piece.fate)))
+        // It was handed over, and whoever sent it went on.
+        case nil: self.tell(.undelivered(piece.data.bytes, piece.fate))
+        }
     }
 
     /// Ends it; ``PoolUser/withSession(with:_:)`` does that.
     func close() async {
+        guard !self.isClosed else { return }
         self.isClosed = true
-        for turn in self.turns { turn.resolve(.failure(PoolError(.stopped, "the session is closed"))) }
-        self.turns = []
-        let port = self.port.take()
-        await port?.close(within: .seconds(1))
-    }
-
-    /// Why one element did not do.
-    private struct Failure: Error {
-        let element: PoolElementID
-        let reason: String
-    }
-
-    // MARK: Turns
-
-    private func waitForTurn() async throws {
-        guard !self.isClosed else { throw PoolError(.stopped, "the session is closed") }
-        guard self.isBusy else {
-            self.isBusy = true
-            return
-        }
-        let turn = OneShot<Void>()
-        self.turns.append(turn)
-        do {
-            try await turn.value()
-        } catch {
-            // Cancelled while waiting: whoever gave us the turn meanwhile has to be followed by the next.
-            if let index = self.turns.firstIndex(where: { $0 === turn }) {
-                self.turns.remove(at: index)
-            } else if !self.isClosed {
-                self.endTurn()
-            }
-            throw error
-        }
-    }
-
-    private func endTurn() {
-        if self.turns.isEmpty {
-            self.isBusy = false
-        } else {
-            self.turns.removeFirst().resolve(.success(()))
-        }
-    }
-
-    // MARK: One element
-
-    private func connected(avoiding failed: Set<PoolElementID>) async throws -> Connection {
-        if let connection = self.connection { return connection }
-        let member = try await self.chooseMember(avoiding: failed)
-        guard case .sctp(let transport) = member.transport else {
-            throw PoolError(.configurationInvalid, "the elements of pool \(self.pool) are not reached over SCTP")
-        }
-        let port = try await self.openPort()
-        let outcome = OneShot<Void>()
-        let place = "\(member.id) at \(transport.addresses.map(\.description).joined(separator: ",")):\(transport.port)"
-        do {
-            let link = try port.connect(
-                to: RemoteEndpoint(
-                    addresses: transport.addresses, port: transport.port, encapsulationPort: member.encapsulationPort))
-            self.connecting[link] = outcome
-            defer { self.connecting[link] = nil }
-            do {
-                try await self.withDeadline(outcome)
-            } catch {
-                port.abort(link)
-                throw error
-            }
-            let connection = Connection(link: link, member: member)
-            self.connection = connection
-            return connection
-        } catch let error as CancellationError {
-            throw error
-        } catch {
-            await self.user.reportUnreachable(member.id, in: self.pool)
-            throw Failure(element: member.id, reason: "\(place): \(error)")
-        }
-    }
-
-    /// The policy's choice; a few more draws, should it name one that has just failed.
-    private func chooseMember(avoiding failed: Set<PoolElementID>) async throws -> PoolMember {
-        var member = try await self.user.choose(from: self.pool)
-        for _ in 0..<failed.count where failed.contains(member.id) {
-            member = try await self.user.choose(from: self.pool)
-        }
-        guard !failed.contains(member.id) else {
-            throw Failure(element: member.id, reason: "every element of the pool has failed")
-        }
-        return member
-    }
-
-    private func openPort() async throws -> any Port {
-        if let port = self.port { return port }
-        do throws(TransportError) {
-            let port = try await self.host.transport.open(
-                PortOptions(scheme: .sctp, fastFailureDetection: self.user.configuration.fastFailureDetection),
-                receiver: self)
-            self.port = port
-            return port
-        } catch {
-            throw PoolError(.endpointUnusable, "cannot open an SCTP endpoint: \(error.message)")
-        }
-    }
-
-    private func exchange(_ message: OutboundMessage, on connection: Connection) async throws -> InboundMessage {
-        let outcome = OneShot<InboundMessage>()
-        self.answer = (connection.link, outcome)
-        defer { self.answer = nil }
-        do {
-            try self.port?.send(message, on: connection.link)
-            return try await self.withDeadline(outcome)
-        } catch let error as CancellationError {
-            // Its late answer must not be taken for the next request's.
-            self.drop(connection)
-            throw error
-        } catch let error as TransportError where error.code == .messageTooLong {
-            throw PoolError(
-                .configurationInvalid, "a request of \(message.bytes.count) octets is too long: \(error.message)")
-        } catch {
-            throw Failure(element: connection.member.id, reason: "\(connection.member.id): \(error)")
-        }
-    }
-
-    private func drop(_ connection: Connection) {
-        guard self.connection?.link == connection.link else { return }
-        self.connection = nil
-        self.port?.abort(connection.link)
-    }
-
-    private func withDeadline<Value: Sendable>(_ outcome: OneShot<Value>) async throws -> Value {
-        let clock = self.host.clock
-        let timer = clock.schedule(at: clock.now + Self.requestTimeout) {
-            outcome.resolve(.failure(PoolError(.timedOut, "no answer within \(Self.requestTimeout)")))
-        }
-        defer { clock.cancel(timer) }
-        return try await outcome.value()
-    }
-
-    // MARK: Events
-
-    private func handle(_ event: LinkEvent) {
-        switch event {
-        case .up(let link): self.connecting[link.id]?.resolve(.success(()))
-        case .message(let message, let link):
-            // Control messages never reach the application (RFC 5352 §3, ASAP-009).
-            guard message.payloadProtocol != ASAPMessage.payloadProtocol, self.answer?.link == link else { return }
-            self.answer?.outcome.resolve(.success(message))
-        case .writable: break
-        case .down(let link, let reason):
-            let error = PoolError(.noPoolElement, "the association ended (\(reason.rawValue))")
-            self.connecting[link]?.resolve(.failure(error))
-            if self.connection?.link == link { self.connection = nil }
-            if self.answer?.link == link { self.answer?.outcome.resolve(.failure(error)) }
-        }
-    }
-}
-
-extension Session: PortReceiver {
-    nonisolated package func received(_ event: LinkEvent, from port: any Port) {
-        self.assumeIsolated { $0.handle(event) }
+        self.stopAttemptTimer()
+        for piece in self.outbox.removeAll() { self.fail(piece, PoolError(.stopped, "the session is closed")) }
+        self.wakeUps.finish()
+        self.inbox.finish()
+        await self.ports.close(within: .seconds(1))
     }
 }

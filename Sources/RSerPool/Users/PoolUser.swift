@@ -161,6 +161,66 @@ public actor PoolUser: Service {
         return member
     }
 
+    /// Another element instead of one that could not be reached: reports that one and chooses again (RFC 5351 §4.1,
+    /// GETNEXTSERVER). The first one is ``choose(from:)``'s.
+    ///
+    /// - Throws: ``PoolError``, `.noPoolElement` when there is no other one.
+    public func choose(from pool: PoolHandle, insteadOf failed: PoolElementID) async throws -> PoolMember {
+        self.reportUnreachable(failed, in: pool)
+        guard let member = try await self.choose(from: pool, avoiding: [failed]) else {
+            throw PoolError(.noPoolElement, "no other element of pool \(pool) can be reached")
+        }
+        return member
+    }
+
+    /// One element by the pool's policy, none of `avoided`; nil when the registrar knows no other one either.
+    func choose(from pool: PoolHandle, avoiding avoided: Set<PoolElementID>) async throws -> PoolMember? {
+        for isFresh in [false, true] {
+            if isFresh { self.cache.purge(pool) }
+            var chooser: MemberChooser
+            if let cached = self.cache.members(of: pool, now: self.host.clock.now) {
+                chooser = cached
+            } else {
+                let resolution = try await self.ask(pool, count: nil)
+                chooser = MemberChooser(members: resolution.members, policy: resolution.policy)
+            }
+            for id in avoided {
+                chooser.markUnreachable(id)
+                self.cache.markUnreachable(ElementKey(pool: pool, id: id))
+            }
+            if let member = self.chooseFromCache(pool) { return member }
+            // Nothing is cached: the answer is used once.
+            guard let member = chooser.next(using: &self.generator) else { continue }
+            self.remember(ElementKey(pool: pool, id: member.id))
+            return member
+        }
+        return nil
+    }
+
+    /// A certain element, if the registrar lists it.
+    func member(_ id: PoolElementID, of pool: PoolHandle) async throws -> PoolMember? {
+        let member = try await self.resolve(pool).members.first { $0.id == id }
+        if member != nil { self.willUse(id, in: pool) }
+        return member
+    }
+
+    /// Something is going to be sent to an element that was not chosen here.
+    func willUse(_ id: PoolElementID, in pool: PoolHandle) {
+        self.remember(ElementKey(pool: pool, id: id))
+    }
+
+    /// Leaves an element out of further choices until the next answer, without a report.
+    func setAside(_ id: PoolElementID, in pool: PoolHandle) {
+        self.cache.markUnreachable(ElementKey(pool: pool, id: id))
+    }
+
+    /// A business card names a pool: it is asked for unless it is known (RFC 5352 §3.9 BC1).
+    func heard(of pool: PoolHandle) {
+        guard !self.hasEnded, self.cache.members(of: pool, now: self.host.clock.now) == nil else { return }
+        self.carryOut(self.resolver.request(HandleResolution(pool: pool, count: nil), now: self.host.clock.now))
+        self.setAlarm()
+    }
+
     /// Reports an element that could not be reached, to the home registrar (RFC 5352 §3.5), and leaves it out of further
     /// choices until the next answer. Nothing is sent for an element that ``choose(from:)`` has not given (ASAP-169), nor
     /// twice for one choice.
@@ -186,18 +246,39 @@ public actor PoolUser: Service {
         WatchedPool(handle: handle, watcher: self.watcher, maxPendingChanges: self.configuration.maxPendingChanges)
     }
 
-    /// Requests and answers with one element of a pool at a time, failing over to the next.
+    /// A session with a pool, for as long as `body` runs.
+    ///
+    /// - Parameter element: an element to come back to (RFC 3237 §2.10): it is taken while it can be reached, then others.
     public nonisolated func withSession<Result: Sendable>(
-        with pool: PoolHandle, _ body: @Sendable (Session) async throws -> Result
+        with pool: PoolHandle, element: PoolElementID? = nil, configuration: Session.Configuration = .init(),
+        _ body: @Sendable (Session) async throws -> Result
     ) async throws -> Result {
-        let session = Session(with: pool, user: self)
-        do {
-            let result = try await body(session)
-            await session.close()
-            return result
-        } catch {
-            await session.close()
-            throw error
+        let destination = element.map { Session.Destination.element($0, pool) } ?? .pool(pool)
+        return try await self.withSession(Session(to: destination, user: self, configuration: configuration), body)
+    }
+
+    /// A session with whoever is at an address, without fail-over (RFC 5352 §6.5.4).
+    public nonisolated func withSession<Result: Sendable>(
+        at transport: UserTransport, configuration: Session.Configuration = .init(),
+        _ body: @Sendable (Session) async throws -> Result
+    ) async throws -> Result {
+        let session = Session(to: .address(transport), user: self, configuration: configuration)
+        return try await self.withSession(session, body)
+    }
+
+    private nonisolated func withSession<Result: Sendable>(
+        _ session: Session, _ body: @Sendable (Session) async throws -> Result
+    ) async throws -> Result {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await session.run() }
+            do {
+                let result = try await body(session)
+                await session.close()
+                return result
+            } catch {
+                await session.close()
+                throw error
+            }
         }
     }
 

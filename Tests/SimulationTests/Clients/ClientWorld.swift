@@ -43,6 +43,19 @@ final class ClientWorld {
         return element
     }
 
+    /// An element that serves sessions.
+    func server(
+        _ name: String = "server", registrars: [Endpoint], addresses: [IPAddress] = [],
+        _ adjust: (inout PoolElement.Configuration) -> Void = { _ in }, session: @escaping PoolElement.SessionHandler
+    ) throws -> TestElement {
+        var configuration = PoolElement.Configuration(registrars: RegistrarDiscovery(registrars: registrars))
+        adjust(&configuration)
+        let element = TestElement(
+            node: self.world.startNode(name, addresses: addresses), configuration: configuration, session: session)
+        try self.world.settle()
+        return element
+    }
+
     func user(
         _ name: String = "user", registrars: [Endpoint], announceGroup: SocketAddress? = nil,
         _ adjust: (inout PoolUser.Configuration) -> Void = { _ in }
@@ -112,9 +125,23 @@ struct TestElement {
         node: Node, configuration: PoolElement.Configuration, pool: PoolHandle = "EchoPool",
         handler: @escaping PoolElement.Handler
     ) {
+        self.init(
+            node: node,
+            element: PoolElement(
+                pool: pool, configuration: configuration, host: node.host, logger: .quiet, handler: handler))
+    }
+
+    init(
+        node: Node, configuration: PoolElement.Configuration, pool: PoolHandle = "EchoPool",
+        session: @escaping PoolElement.SessionHandler
+    ) {
+        let server = PoolElementServer(
+            pool: pool, configuration: configuration, host: node.host, logger: .quiet, session: session)
+        self.init(node: node, element: server.element)
+    }
+
+    private init(node: Node, element: PoolElement) {
         self.node = node
-        let element = PoolElement(
-            pool: pool, configuration: configuration, host: node.host, logger: .quiet, handler: handler)
         self.element = element
         self.end = node.call { try await element.run() }
         node.start { [events] in for await event in element.events { events.append(event) } }
@@ -160,6 +187,20 @@ struct TestUser {
 
     func purge(_ pool: PoolHandle = "EchoPool") {
         self.node.inspect { self.user.assumeIsolated { $0.purge(pool) } }
+    }
+
+    /// Runs a session as a task of this process.
+    func session<Value: Sendable>(
+        with pool: PoolHandle = "EchoPool", element: UInt32? = nil,
+        _ adjust: (inout Session.Configuration) -> Void = { _ in },
+        _ body: @escaping @Sendable (Session) async throws -> Value
+    ) -> Pending<Value> {
+        var configuration = Session.Configuration()
+        adjust(&configuration)
+        return self.node.call { [user, configuration] in
+            try await user.withSession(
+                with: pool, element: element.map { PoolElementID(rawValue: $0) }, configuration: configuration, body)
+        }
     }
 
     /// What happens to a pool from now on.

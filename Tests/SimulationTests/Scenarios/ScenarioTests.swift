@@ -330,7 +330,7 @@ struct ScenarioTests {
             }
         }
         let goOn = Pending<Void>()
-        let answers = Gathered<Session.Answer>()
+        let answers = Gathered<Session.Message>()
         let outcome = user.node.call { [user = user.user, host = user.node.host] in
             try await user.withSession(with: "EchoPool") { session in
                 do {

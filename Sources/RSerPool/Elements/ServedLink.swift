@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import NetworkAddress
+internal import RSerPoolTransport
+internal import RSerPoolWire
+internal import SocketLoop
+
+/// One user's link to a pool element: its messages wait here for whoever serves it.
+final class ServedLink: Sendable {
+    private struct State {
+        var hasBegun = false
+        var isWaiting = false
+        var isPaused = false
+        var isLeaving = false
+        var state: [UInt8]?
+        var card: BusinessCard?
+    }
+
+    let id: LinkID
+    let source: String
+    /// Nil where the transport keeps messages apart.
+    let framing: StreamFraming?
+    let hasControlChannel: Bool
+    let inbox: Mailbox<PoolElement.Request>
+    let room = RoomSignal()
+    /// Succeeds when the element begins to leave or the link is over.
+    let whenLeaving = OneShot<Void>()
+    private let values = Locked(State())
+
+    init(_ link: Link, framing: StreamFraming?, hasControlChannel: Bool, limit: Int) {
+        self.id = link.id
+        self.source = link.remote.addresses.map { SocketAddress(ip: $0, port: link.remote.port).description }
+            .joined(separator: ",")
+        self.framing = framing
+        self.hasControlChannel = hasControlChannel
+        self.inbox = Mailbox(limit: limit)
+    }
+
+    /// Somebody serves it.
+    var hasBegun: Bool {
+        get { self.values.withLock { $0.hasBegun } }
+        set { self.values.withLock { $0.hasBegun = newValue } }
+    }
+
+    /// Whoever serves it has nothing to do but to wait for the user.
+    var isWaiting: Bool {
+        get { self.values.withLock { $0.isWaiting } }
+        set { self.values.withLock { $0.isWaiting = newValue } }
+    }
+
+    /// It is not read for now.
+    var isPaused: Bool {
+        get { self.values.withLock { $0.isPaused } }
+        set { self.values.withLock { $0.isPaused = newValue } }
+    }
+
+    var isLeaving: Bool { self.values.withLock { $0.isLeaving } }
+
+    func leave() {
+        self.values.withLock { $0.isLeaving = true }
+        self.whenLeaving.resolve(.success(()))
+    }
+
+    /// The state of the user's cookie.
+    var state: [UInt8]? {
+        get { self.values.withLock { $0.state } }
+        set { self.values.withLock { $0.state = newValue } }
+    }
+
+    var card: BusinessCard? {
+        get { self.values.withLock { $0.card } }
+        set { self.values.withLock { $0.card = newValue } }
+    }
+
+    /// The link is over.
+    func finish() {
+        self.inbox.finish()
+        self.room.finish()
+        self.whenLeaving.resolve(.success(()))
+    }
+}
