@@ -75,12 +75,15 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
 
+        // Programs as one would write them.
+        .house("RSerPoolExamples", ["RSerPool", .product(name: "Logging", package: "swift-log")]),
+
         // What people start.
         .house(
             "RSerPoolCommands",
             [
-                "NetworkAddress", "RSerPool", "RSerPoolCore", "RSerPoolRegistrar", "RSerPoolTransport", "RSerPoolWire",
-                "SCTP",
+                "NetworkAddress", "RSerPool", "RSerPoolCore", "RSerPoolExamples", "RSerPoolRegistrar",
+                "RSerPoolTransport", "RSerPoolWire", "SCTP",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Logging", package: "swift-log"),

@@ -30,6 +30,27 @@ enum ReferencePeer {
             ])
     }
 
+    /// rspserver with another of its services.
+    static func startServer(
+        _ service: String, pool: String, policy: String = "RoundRobin", port: Int
+    ) throws
+        -> RunningProgram
+    {
+        try RunningProgram(
+            path: "rspserver",
+            [
+                "-\(service)", "-poolhandle=\(pool)", "-policy=\(policy)", "-local=10.99.0.1:\(port)",
+                "-asapannounce=off",
+                "-registrar=10.99.0.1:3863", "-loglevel=2", "-logcolor=off",
+            ])
+    }
+
+    /// pingpongclient or calcappclient.
+    static func startClient(_ name: String, pool: String, _ more: [String] = []) throws -> RunningProgram {
+        try RunningProgram(
+            path: name, ["-poolhandle=\(pool)", "-asapannounce=off", "-registrar=10.99.0.1:3863"] + more)
+    }
+
     static func startTerminal() throws -> RunningProgram {
         try RunningProgram(
             path: "rspterminal", ["-poolhandle=EchoPool", "-asapannounce=off", "-registrar=10.99.0.1:3863"])

@@ -51,6 +51,7 @@ extension PoolElement {
     }
 
     func readOn(_ link: ServedLink) {
+        guard link.inbox.count < self.configuration.maxPendingRequests / 4 else { return }
         link.isPaused = false
         self.port(of: link)?.setReading(true, on: link.id)
     }

@@ -14,6 +14,8 @@ final class ServedLink: Sendable {
         var isLeaving = false
         var state: [UInt8]?
         var card: BusinessCard?
+        /// Taken out of the inbox together, and not yet handed out.
+        var batch: ArraySlice<PoolElement.Request> = []
     }
 
     let id: LinkID
@@ -70,6 +72,17 @@ final class ServedLink: Sendable {
     var card: BusinessCard? {
         get { self.values.withLock { $0.card } }
         set { self.values.withLock { $0.card = newValue } }
+    }
+
+    /// What the user sent next; nil when it is gone, or the task is cancelled.
+    func next() async -> PoolElement.Request? {
+        if let request = self.values.withLock({ $0.batch.popFirst() }) { return request }
+        self.isWaiting = true
+        guard var batch = await self.inbox.next()?[...] else { return nil }
+        self.isWaiting = false
+        let request = batch.popFirst()
+        self.values.withLock { [batch] in $0.batch = batch }
+        return request
     }
 
     /// The link is over.

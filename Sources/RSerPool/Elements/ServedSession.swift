@@ -79,22 +79,12 @@ public struct ServedSession: Sendable {
 
         public struct Iterator: AsyncIteratorProtocol {
             let session: ServedSession
-            private var batch: ArraySlice<PoolElement.Request> = []
-
-            init(session: ServedSession) {
-                self.session = session
-            }
 
             public mutating func next() async -> PoolElement.Request? {
-                if self.batch.isEmpty {
-                    let link = self.session.link
-                    link.isWaiting = true
-                    guard let batch = await link.inbox.next() else { return nil }
-                    link.isWaiting = false
-                    self.batch = batch[...]
-                    if link.isPaused { await self.session.element.readOn(link) }
-                }
-                return self.batch.popFirst()
+                let link = self.session.link
+                let request = await link.next()
+                if link.isPaused { await self.session.element.readOn(link) }
+                return request
             }
         }
     }

@@ -1,75 +1,111 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import ArgumentParser
+internal import Foundation
 internal import Logging
 internal import RSerPool
-internal import RSerPoolTransport
-internal import RSerPoolWire
+internal import RSerPoolExamples
 
 struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "serve", abstract: "A pool element with a small service.", subcommands: [ServeEchoCommand.self])
+        commandName: "serve", abstract: "A pool element with a service.",
+        subcommands: [
+            ServeEchoCommand.self, ServePingPongCommand.self, ServeCalculationCommand.self, ServeDownloadCommand.self,
+        ])
 }
 
-struct ServeEchoCommand: FailingCommand {
+/// A command that serves one service.
+private protocol ServingCommand: FailingCommand {
+    var options: ServeOptions { get }
+    func server(_ configuration: PoolElement.Configuration, _ common: Common) throws -> PoolElementServer
+}
+
+extension ServingCommand {
+    var wantsJSON: Bool { self.options.registrars.json }
+    var timeLimit: String? { self.options.registrars.timeout }
+
+    func execute() async throws {
+        let common = try await self.options.common.common(defaultEncapsulationPort: 0, logLevel: .info)
+        try await self.options.serve(common, try self.server(try self.options.configuration(common), common))
+    }
+}
+
+struct ServeEchoCommand: ServingCommand {
     static let configuration = CommandConfiguration(
         commandName: "echo", abstract: "Sends back what it gets, on the same stream with the same payload protocol.")
 
-    @Argument(help: ArgumentHelp("Pool handle: text, or 0x and octets.", valueName: "pool")) var pool: String
-    @Flag(help: "POOL is octets in hexadecimal.") var poolHex = false
-    @Option(help: ArgumentHelp("round-robin, random, least-used:LOAD, …", valueName: "policy")) var policy =
-        "round-robin"
-    @Option(help: ArgumentHelp("Pool element identifier; random by default.", valueName: "id")) var id: String?
-    @Option(help: ArgumentHelp("Where to serve.", valueName: "endpoint")) var listen = "sctp:*:0"
-    @Option(help: ArgumentHelp("How long a registration holds without being renewed.", valueName: "duration"))
-    var lifetime = "300s"
-    @OptionGroup var registrars: RegistrarOptions
-    @OptionGroup var common: CommonOptions
+    @OptionGroup var options: ServeOptions
 
-    var wantsJSON: Bool { self.registrars.json }
-    var timeLimit: String? { self.registrars.timeout }
-
-    func execute() async throws {
-        let handle = try parsePool(self.pool, isHexadecimal: self.poolHex)
-        let common = try await self.common.common(defaultEncapsulationPort: 0, logLevel: .info)
-        var configuration = PoolElement.Configuration(registrars: try self.registrars.discovery(common))
-        configuration.policy = try parsePolicy(self.policy, option: "--policy")
-        configuration.id = try self.id.map { PoolElementID(rawValue: try parseIdentifier($0, option: "--id")) }
-        configuration.listen = try parseEndpoint(self.listen, option: "--listen")
-        configuration.life = try Self.life(self.lifetime)
-        configuration.timers = common.timers.timers
-        configuration.fastFailureDetection = common.timers.fastFailureDetection
-        let element = PoolElement(
-            pool: handle, configuration: configuration, host: try common.host(), logger: common.logger
-        ) { $0.bytes }
-        let command = self
-        _ = try await withServices([element], logger: common.logger) { () async throws -> Never? in
-            var isReady = false
-            for await case .registered(let id, let home, let warnings) in element.events {
-                for warning in warnings {
-                    common.logger.warning(
-                        "the registrar changed the registration", metadata: ["cause": "\(warning.code)"])
-                }
-                if !isReady { Terminal.print(command.ready(id, handle, home)) }
-                isReady = true
-            }
-            return nil
+    func server(_ configuration: PoolElement.Configuration, _ common: Common) throws -> PoolElementServer {
+        PoolElementServer(
+            pool: try self.options.handle(), configuration: configuration, host: try common.host(),
+            logger: common.logger
+        ) { session in
+            for await request in session.requests { try await session.send(request.bytes, answering: request) }
         }
     }
+}
 
-    private func ready(_ id: PoolElementID, _ pool: PoolHandle, _ home: String) -> String {
-        guard self.registrars.json else { return "ready id=\(id) pool=\(pool) home=\(home)" }
-        return JSON.object([
-            ("event", .string("ready")), ("id", id.json), ("pool", .string(pool.description)), ("home", .string(home)),
-        ]).text
+struct ServePingPongCommand: ServingCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ping-pong",
+        abstract: "Numbers the messages of each user; the numbering goes on at the next element (state cookie).")
+
+    @OptionGroup var options: ServeOptions
+
+    func server(_ configuration: PoolElement.Configuration, _ common: Common) throws -> PoolElementServer {
+        PingPong.server(
+            in: try self.options.handle(), configuration: configuration, host: try common.host(),
+            logger: common.logger)
     }
+}
 
-    private static func life(_ text: String) throws(CommandFailure) -> RegistrationLife {
-        if text == "infinite" { return .infinite }
-        let seconds = (try parseDuration(text, option: "--lifetime")) / .seconds(1)
-        guard seconds >= 1, seconds <= Double(Int32.max) else {
-            throw CommandFailure(.usage, "--lifetime \(text): from 1s on, or infinite")
+struct ServeCalculationCommand: ServingCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "calculation",
+        abstract: "Works on jobs of a size, and tells how loaded it is where the policy goes by load.")
+
+    @Option(help: ArgumentHelp("Calculations a second.", valueName: "number")) var speed = 1_000_000.0
+    @Option(help: ArgumentHelp("Jobs at work at once; further ones are refused.", valueName: "number")) var jobs = 8
+    @OptionGroup var options: ServeOptions
+
+    func server(_ configuration: PoolElement.Configuration, _ common: Common) throws -> PoolElementServer {
+        guard self.speed >= 1, self.speed.isFinite, self.jobs >= 1 else {
+            throw CommandFailure(.usage, "--speed and --jobs: at least 1")
         }
-        return .seconds(Int32(seconds))
+        var capacity = Calculation.Capacity()
+        capacity.speed = self.speed
+        capacity.jobs = self.jobs
+        return Calculation.server(
+            in: try self.options.handle(), configuration: configuration, capacity: capacity, host: try common.host(),
+            logger: common.logger)
+    }
+}
+
+struct ServeDownloadCommand: ServingCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "download",
+        abstract: "Sends the files of a directory; a download goes on at the next element (state cookie).")
+
+    @Option(help: ArgumentHelp("Where the files are.", valueName: "directory")) var files: String
+    @OptionGroup var options: ServeOptions
+
+    func server(_ configuration: PoolElement.Configuration, _ common: Common) throws -> PoolElementServer {
+        let directory = URL(fileURLWithPath: self.files, isDirectory: true).standardizedFileURL
+        guard (try? directory.checkResourceIsReachable()) == true else {
+            throw CommandFailure(.usage, "--files \(self.files): no such directory")
+        }
+        return Download.server(
+            in: try self.options.handle(), configuration: configuration, host: try common.host(),
+            logger: common.logger
+        ) { name, offset, count in
+            // Nothing but files that lie right in the directory.
+            guard !name.isEmpty, !name.contains("/"), !name.hasPrefix("."),
+                let file = try? FileHandle(forReadingFrom: directory.appendingPathComponent(name))
+            else { return nil }
+            defer { try? file.close() }
+            try file.seek(toOffset: offset)
+            return Array(try file.read(upToCount: count) ?? Data())
+        }
     }
 }
