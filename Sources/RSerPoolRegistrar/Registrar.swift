@@ -157,7 +157,7 @@ public actor Registrar: Service {
         limits.maxPools = configuration.limits.maxPools
         limits.maxElements = configuration.limits.maxElements
         limits.maxHandleLength = configuration.limits.maxHandleLength
-        self.handlespace = Handlespace(limits: limits)
+        self.handlespace = Handlespace(limits: limits, policies: configuration.policies)
         self.stallGuard = StallGuard(
             tolerance: configuration.timers.stallTolerance, grace: configuration.timers.keepAliveTimeout * 2)
         self.announcing = AnnounceSchedule(own: id, timers: configuration.timers)

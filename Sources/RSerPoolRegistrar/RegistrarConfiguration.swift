@@ -30,6 +30,8 @@ public struct RegistrarConfiguration: Sendable {
     public var checksAddresses = true
     /// Whether keep-alives name the element that is meant, as rsplib's do too (a deviation that RFC 5352 allows).
     public var namesElementInKeepAlive = true
+    /// The policies that elements may register with; another one is refused with cause 3 (POL-005).
+    public var policies = PolicyCatalogue.standard
     public var limits = RegistrarLimits()
 
     public init() {}

@@ -20,6 +20,8 @@ public actor PoolUser: Service {
     public struct Configuration: Sendable {
         public var registrars: RegistrarDiscovery
         public var timers: ASAPTimers = .rfc
+        /// The policies by which it chooses; lists by another one are used in the registrar's order.
+        public var policies = PolicyCatalogue.standard
         /// Heartbeats and retransmissions of SCTP tuned for a local network.
         public var fastFailureDetection = false
         /// Whether to fail a resolution as soon as every registrar has refused once; by default the hunt goes on until the
@@ -153,7 +155,8 @@ public actor PoolUser: Service {
         let resolution = try await self.ask(pool, count: nil)
         if let member = self.chooseFromCache(pool) { return member }
         // Nothing is cached: the answer is used once.
-        var chooser = MemberChooser(members: resolution.members, policy: resolution.policy)
+        var chooser = MemberChooser(
+            members: resolution.members, policy: resolution.policy, policies: self.configuration.policies)
         guard let member = chooser.next(using: &self.generator) else {
             throw PoolError(.noPoolElement, "no element of pool \(pool) can be reached")
         }
@@ -411,7 +414,8 @@ public actor PoolUser: Service {
         switch response.outcome {
         case .members(let policy, let members):
             let members = members.heard(in: self.home.dialect)
-            self.cache.store(MemberChooser(members: members, policy: policy), for: response.pool, now: now)
+            let chooser = MemberChooser(members: members, policy: policy, policies: self.configuration.policies)
+            self.cache.store(chooser, for: response.pool, now: now)
             guard wasAskedFor else { return }
             let resolution = Resolution(
                 pool: response.pool, policy: policy ?? .roundRobin, members: members,

@@ -1,22 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import RSerPoolCore
 package import RSerPoolWire
 
 extension PolicyType {
     /// The name that policies have on a command line; `0x` and eight digits for a type without one.
     package var name: String {
-        switch self {
-        case .roundRobin: "round-robin"
-        case .weightedRoundRobin: "weighted-round-robin"
-        case .random: "random"
-        case .weightedRandom: "weighted-random"
-        case .priority: "priority"
-        case .leastUsed: "least-used"
-        case .leastUsedDegradation: "least-used-degradation"
-        case .priorityLeastUsed: "priority-least-used"
-        case .randomizedLeastUsed: "randomized-least-used"
-        default: RegistrarID(rawValue: self.rawValue).description
-        }
+        PolicyCatalogue.standard[self]?.name ?? RegistrarID(rawValue: self.rawValue).description
     }
 }
 
@@ -26,7 +16,8 @@ extension PoolPolicy {
 
     /// As on a command line: `least-used:0.5`.
     package var argument: String {
-        ([self.type.name] + self.values.map { $0.1.text.filter { $0 != "\"" } }).joined(separator: ":")
+        ([self.type.name] + self.values.map { $0.1.text.filter { $0 != "\"" } }).joined(
+            separator: ":")
     }
 
     private var values: [(String, JSON)] {

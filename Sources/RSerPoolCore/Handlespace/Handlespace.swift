@@ -45,14 +45,17 @@ package struct Handlespace: Sendable {
     }
 
     package let limits: Limits
+    private let policies: PolicyCatalogue
     private var pools: [PoolHandle: PoolRoll] = [:]
     package private(set) var elementCount = 0
     private var ledgers: [RegistrarID: OwnerLedger] = [:]
     /// Whose ledgers there are, in order.
     private var owners: [RegistrarID] = []
 
-    package init(limits: Limits = Limits()) {
+    /// - Parameter policies: those that elements may register with here.
+    package init(limits: Limits = Limits(), policies: PolicyCatalogue = .standard) {
         self.limits = limits
+        self.policies = policies
     }
 
     package var poolCount: Int { self.pools.count }
@@ -139,7 +142,8 @@ package struct Handlespace: Sendable {
     ) -> ErrorCause? {
         guard handle.octets.count <= self.limits.maxHandleLength else { return ErrorCause(.invalidValues) }
         guard self.pools.count < self.limits.maxPools else { return ErrorCause(.lackOfResources) }
-        guard let pool = PoolRoll(handle: handle, first: first, isReplica: isReplica) else {
+        guard let pool = PoolRoll(handle: handle, first: first, isReplica: isReplica, policies: self.policies)
+        else {
             return ErrorCause(.invalidValues, data: first.policy.encodedParameter())
         }
         self.pools[handle] = pool

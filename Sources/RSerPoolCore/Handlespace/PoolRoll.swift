@@ -31,8 +31,9 @@ package struct PoolRoll: Sendable {
 
     /// An empty pool for members like `first`; nil if its policy is not one that this registrar has.
     /// - Parameter isReplica: another registrar has let them in: what is not known here is served in turn.
-    init?(handle: PoolHandle, first: PoolMember, isReplica: Bool) {
-        guard let order = first.policy.type.makeMemberOrder() ?? (isReplica ? RoundRobinOrder() : nil) else {
+    init?(handle: PoolHandle, first: PoolMember, isReplica: Bool, policies: PolicyCatalogue) {
+        let policy = policies[first.policy.type]
+        guard let order = policy?.makeOrder() ?? (isReplica ? RoundRobinOrder() : nil) else {
             return nil
         }
         self.order = order

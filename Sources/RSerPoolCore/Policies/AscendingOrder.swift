@@ -8,15 +8,27 @@ package import RSerPoolWire
 /// Turns: whoever led an answer goes behind its equals, newcomers go there too (POL-064, POL-071, POL-075). With
 /// degradation the number of each member in an answer grows until it registers again (POL-081, POL-082, POL-087).
 package struct AscendingOrder: MemberOrder {
+    /// How a member stands by its own values.
+    package struct Standing: Equatable, Sendable {
+        /// Less is better.
+        package var number: UInt64
+        /// What one answer adds to it, until the member registers again.
+        package var degradation: UInt64 = 0
+
+        package init(_ number: UInt64, degradation: UInt64 = 0) {
+            self.number = number
+            self.degradation = degradation
+        }
+    }
+
     /// What the number is. All are computed in 64 bits, where nothing wraps around (POL-086, POL-097).
-    package enum Key: Sendable {
-        /// The greatest priority first.
-        case priority
-        case load
-        /// The load, and as many degradations as there were answers with the member in it.
-        case degradingLoad
-        /// The load that there would be with one request more.
-        case loadAfterwards
+    package struct Key: Sendable {
+        /// Nil for values of another policy.
+        package let standing: @Sendable (PoolPolicy) -> Standing?
+
+        package init(_ standing: @escaping @Sendable (PoolPolicy) -> Standing?) {
+            self.standing = standing
+        }
     }
 
     private struct Rank: Comparable, Sendable {
@@ -43,9 +55,9 @@ package struct AscendingOrder: MemberOrder {
     }
 
     package mutating func update(_ slot: Slot, _ policy: PoolPolicy) {
-        let (number, degradation) = self.values(of: policy)
-        self.degradations[slot.index] = degradation
-        guard self.members.rank(of: slot.index)?.number != number else { return }
+        let standing = self.standing(of: policy)
+        self.degradations[slot.index] = standing.degradation
+        guard self.members.rank(of: slot.index)?.number != standing.number else { return }
         self.members.remove(slot.index)
         self.place(slot.index, policy)
     }
@@ -77,28 +89,41 @@ package struct AscendingOrder: MemberOrder {
     }
 
     private mutating func place(_ slot: Int, _ policy: PoolPolicy) {
-        let (number, degradation) = self.values(of: policy)
-        self.degradations[slot] = degradation
+        let standing = self.standing(of: policy)
+        self.degradations[slot] = standing.degradation
         self.lastTurn += 1
-        self.members.insert(slot, Rank(number: number, turn: self.lastTurn))
+        self.members.insert(slot, Rank(number: standing.number, turn: self.lastTurn))
     }
 
     /// A member whose values are of another policy comes last; the handlespace lets none in.
-    private func values(of policy: PoolPolicy) -> (number: UInt64, degradation: UInt64) {
-        switch (self.key, policy) {
-        case (.priority, .priority(let priority)): (UInt64(UInt32.max - priority), 0)
-        case (.load, .leastUsed(let load)): (UInt64(load.rawValue), 0)
-        case (.degradingLoad, .leastUsedDegradation(let load, let degradation)):
-            (UInt64(load.rawValue), UInt64(degradation.rawValue))
-        case (.loadAfterwards, .priorityLeastUsed(let load, let degradation)):
-            (UInt64(load.rawValue) + UInt64(degradation.rawValue), 0)
-        default: (.max, 0)
-        }
+    private func standing(of policy: PoolPolicy) -> Standing { self.key.standing(policy) ?? Standing(.max) }
+}
+
+extension AscendingOrder.Key {
+    /// The greatest priority first.
+    package static let priority = Self {
+        if case .priority(let priority) = $0 { .init(UInt64(UInt32.max - priority)) } else { nil }
+    }
+
+    package static let load = Self {
+        if case .leastUsed(let load) = $0 { .init(UInt64(load.rawValue)) } else { nil }
+    }
+
+    /// The load, and as many degradations as there were answers with the member in it.
+    package static let degradingLoad = Self {
+        guard case .leastUsedDegradation(let load, let degradation) = $0 else { return nil }
+        return .init(UInt64(load.rawValue), degradation: UInt64(degradation.rawValue))
+    }
+
+    /// The load that there would be with one request more.
+    package static let loadAfterwards = Self {
+        guard case .priorityLeastUsed(let load, let degradation) = $0 else { return nil }
+        return .init(UInt64(load.rawValue) + UInt64(degradation.rawValue))
     }
 }
 
 extension UInt64 {
-    fileprivate func addingSaturating(_ other: UInt64) -> UInt64 {
+    func addingSaturating(_ other: UInt64) -> UInt64 {
         let (sum, isOver) = self.addingReportingOverflow(other)
         return isOver ? .max : sum
     }

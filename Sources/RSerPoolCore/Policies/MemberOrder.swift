@@ -1,30 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import RSerPoolWire
+public import RSerPoolWire
 
 /// Where a member is stored in its pool: dense, reused after the member is gone.
-package struct Slot: Hashable, Sendable {
-    package let index: Int
+public struct Slot: Hashable, Sendable {
+    /// From 0: something to index arrays by.
+    public let index: Int
 
-    package init(_ index: Int) {
+    public init(_ index: Int) {
         self.index = index
     }
 }
 
 /// How a registrar chooses and orders the elements of one pool for an answer: one type per policy (RFC 5356).
 ///
-/// It knows members by slot, by identifier and by their own policy values, nothing else. It is local to one registrar and lost when the
-/// pool ends (POL-020); updates and table transfers do not move it (POL-021).
-package protocol MemberOrder: Sendable {
-    /// A member joins.
+/// It knows members by slot, by identifier and by their own policy values, nothing else. It is local to one registrar and
+/// lost when the pool ends (POL-020); updates and table transfers do not move it (POL-021). It is called on the registrar's
+/// thread for each answer: with a hundred thousand members each method should be done in O(log n).
+public protocol MemberOrder: Sendable {
+    /// A member joins. Its slot is free: no member has it, though one that has left may have had it.
     mutating func insert(_ slot: Slot, _ id: PoolElementID, _ policy: PoolPolicy)
-    /// A member re-registered, maybe with other values.
+    /// A member registered again, maybe with other values.
     mutating func update(_ slot: Slot, _ policy: PoolPolicy)
+    /// A member leaves.
     mutating func remove(_ slot: Slot)
 
     /// Hands out members in the order of the answer, at most `count`, each once, until `visit` returns false; then moves
-    /// on for the next answer. `visit` returns false for a member that it did not take.
-    /// - Returns: how many were taken.
+    /// on for the next answer.
+    ///
+    /// `visit` returns false for a member that it did not take, as the message is full: that one is not in the answer and
+    /// does not count. It must not be called again after that. Members that can give no service, like those of weight 0,
+    /// are not handed out; if nobody is, the answer is negative (POL-010).
+    ///
+    /// - Parameter generator: where all chance comes from, so that simulations repeat.
+    /// - Returns: how many were taken. Where it is 0, nothing has moved.
     mutating func select(
         upTo count: Int, using generator: inout some RandomNumberGenerator, _ visit: (Slot) -> Bool
     ) -> Int
@@ -34,23 +43,5 @@ extension Array {
     /// Makes room for a slot's element.
     mutating func reach(_ slot: Int, filledWith filler: Element) {
         if self.count <= slot { self.append(contentsOf: repeatElement(filler, count: slot + 1 - self.count)) }
-    }
-}
-
-extension PolicyType {
-    /// A new, empty order for a pool of this policy; nil where this registrar does not have the policy (POL-005).
-    package func makeMemberOrder() -> (any MemberOrder)? {
-        switch self {
-        case .roundRobin: RoundRobinOrder()
-        case .weightedRoundRobin: WeightedRoundRobinOrder()
-        case .random: RandomOrder()
-        case .weightedRandom: WeightedRandomOrder(.weight)
-        case .priority: AscendingOrder(.priority)
-        case .leastUsed: AscendingOrder(.load)
-        case .leastUsedDegradation: AscendingOrder(.degradingLoad)
-        case .priorityLeastUsed: AscendingOrder(.loadAfterwards)
-        case .randomizedLeastUsed: WeightedRandomOrder(.freeCapacity)
-        default: nil
-        }
     }
 }

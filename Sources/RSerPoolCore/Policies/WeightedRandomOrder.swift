@@ -8,9 +8,26 @@ package import RSerPoolWire
 /// A member of weight 0 is never selected. With Randomized Least Used the weight is the capacity that is left; where nobody
 /// has any, all are equal, as full load is no inability (POL-106).
 package struct WeightedRandomOrder: MemberOrder {
-    package enum Weight: Sendable {
-        case weight
-        case freeCapacity
+    /// How a member stands by its own values.
+    package struct Standing: Equatable, Sendable {
+        package var weight: UInt64
+
+        package init(_ weight: UInt64) {
+            self.weight = weight
+        }
+    }
+
+    /// What the weight is: at most 32 bits, so that their sum fits 64.
+    package struct Weight: Sendable {
+        /// Whether members without any are served where nobody has any.
+        package let isCapacity: Bool
+        /// Nil for values of another policy.
+        package let standing: @Sendable (PoolPolicy) -> Standing?
+
+        package init(isCapacity: Bool = false, _ standing: @escaping @Sendable (PoolPolicy) -> Standing?) {
+            self.isCapacity = isCapacity
+            self.standing = standing
+        }
     }
 
     private let kind: Weight
@@ -33,23 +50,24 @@ package struct WeightedRandomOrder: MemberOrder {
             let index = self.sums.count
             self.sums.append(self.sum(before: index - 1) - self.sum(before: index - index.lowestBit))
         }
-        if self.kind == .freeCapacity { self.everybody.insert(slot, id, policy) }
-        self.change(slot.index, to: self.weight(of: policy))
+        if self.kind.isCapacity { self.everybody.insert(slot, id, policy) }
+        self.update(slot, policy)
     }
 
     package mutating func update(_ slot: Slot, _ policy: PoolPolicy) {
-        self.change(slot.index, to: self.weight(of: policy))
+        let standing = self.kind.standing(policy) ?? Standing(0)
+        self.change(slot.index, to: standing.weight)
     }
 
     package mutating func remove(_ slot: Slot) {
-        if self.kind == .freeCapacity { self.everybody.remove(slot) }
+        if self.kind.isCapacity { self.everybody.remove(slot) }
         self.change(slot.index, to: 0)
     }
 
     package mutating func select(
         upTo count: Int, using generator: inout some RandomNumberGenerator, _ visit: (Slot) -> Bool
     ) -> Int {
-        if self.total == 0, self.kind == .freeCapacity {
+        if self.total == 0, self.kind.isCapacity {
             return self.everybody.select(upTo: count, using: &generator, visit)
         }
         var drawn: [(slot: Int, weight: UInt64)] = []
@@ -61,14 +79,6 @@ package struct WeightedRandomOrder: MemberOrder {
         }
         for (slot, weight) in drawn { self.change(slot, to: weight) }
         return drawn.count
-    }
-
-    private func weight(of policy: PoolPolicy) -> UInt64 {
-        switch (self.kind, policy) {
-        case (.weight, .weightedRandom(let weight)): UInt64(weight)
-        case (.freeCapacity, .randomizedLeastUsed(let load)): UInt64(UInt32.max - load.rawValue)
-        default: 0
-        }
     }
 
     private mutating func change(_ slot: Int, to weight: UInt64) {
@@ -103,6 +113,16 @@ package struct WeightedRandomOrder: MemberOrder {
             step /= 2
         }
         return position
+    }
+}
+
+extension WeightedRandomOrder.Weight {
+    package static let weight = Self {
+        if case .weightedRandom(let weight) = $0 { .init(UInt64(weight)) } else { nil }
+    }
+
+    package static let freeCapacity = Self(isCapacity: true) {
+        if case .randomizedLeastUsed(let load) = $0 { .init(UInt64(UInt32.max - load.rawValue)) } else { nil }
     }
 }
 
