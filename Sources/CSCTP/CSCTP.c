@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 // MARK: Addresses
@@ -287,12 +288,27 @@ int csctp_peel_off(int descriptor, int32_t association) {
     return fd;
 }
 
+static int get_status(int descriptor, int32_t association, struct sctp_status *status) {
+    socklen_t length = sizeof *status;
+    memset(status, 0, sizeof *status);
+    status->sstat_assoc_id = association;
+    return getsockopt(descriptor, IPPROTO_SCTP, SCTP_STATUS, status, &length) < 0 ? -errno : 0;
+}
+
+int64_t csctp_smoothed_round_trip(int descriptor, int32_t association) {
+    struct sctp_status status;
+    int error = get_status(descriptor, association, &status);
+    if (error < 0) return error;
+    // RFC 6458 says milliseconds; Linux says ticks, whose length is what its coarse clocks resolve.
+    struct timespec tick;
+    if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) < 0) return -errno;
+    return (int64_t)status.sstat_primary.spinfo_srtt * (tick.tv_nsec / 1000);
+}
+
 int csctp_outstanding(int descriptor, int32_t association) {
     struct sctp_status status;
-    socklen_t length = sizeof status;
-    memset(&status, 0, sizeof status);
-    status.sstat_assoc_id = association;
-    if (getsockopt(descriptor, IPPROTO_SCTP, SCTP_STATUS, &status, &length) < 0) return -errno;
+    int error = get_status(descriptor, association, &status);
+    if (error < 0) return error;
     return status.sstat_unackdata + status.sstat_penddata;
 }
 

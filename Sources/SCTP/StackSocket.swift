@@ -27,6 +27,8 @@ protocol StackSocket: AnyObject, Sendable {
     /// Ends an association at once, in any state; no event follows.
     func abort(_ id: AssociationID)
     func peer(of id: AssociationID) -> SCTPPeer?
+    /// Nil while nothing has been measured.
+    func smoothedRoundTripTime(of id: AssociationID) -> Duration?
     func setHeartbeat(_ interval: Duration, on id: AssociationID) throws(SCTPError)
     /// Sends a heartbeat now.
     func probe(_ id: AssociationID)

@@ -63,7 +63,8 @@ struct PortContractTests {
         await gone.close()
         // The process's SCTP endpoints share a UDP port, and another test may get this SCTP port next: nobody gets port 1.
         let nowhere = RemoteEndpoint(
-            addresses: place.addresses, port: carrier == .tcp ? place.port : 1, encapsulationPort: place.encapsulationPort)
+            addresses: place.addresses, port: carrier == .tcp ? place.port : 1,
+            encapsulationPort: place.encapsulationPort)
         let client = try await TestPort.open(carrier, acceptsLinks: false)
         let begin = ContinuousClock.now
         let (id, early) = try await client.onLoop { [client] port in
@@ -275,10 +276,12 @@ struct PortContractTests {
         let remote = first.endpoint
         await first.close()
         // Tries again and again to connect to that port, so that somebody is there the moment it is open.
-        let impatient = try await TestPort.open(carrier, acceptsLinks: false, reaction: { event, port in
-            if case .down = event { _ = try? port.connect(to: remote) }
-            return true
-        })
+        let impatient = try await TestPort.open(
+            carrier, acceptsLinks: false,
+            reaction: { event, port in
+                if case .down = event { _ = try? port.connect(to: remote) }
+                return true
+            })
         _ = try await impatient.connect(to: remote)
         let opener = Opener(try carrier.host())
         var options = carrier.options(acceptsLinks: true)
@@ -325,11 +328,16 @@ struct PortContractTests {
         _ = try await client.up()
         let there = try await server.up()
         let addresses = try await client.onLoop { $0.localAddresses(of: id) }
+        // On loopback it may be less than can be measured.
+        if let time = try await client.onLoop({ $0.smoothedRoundTripTime(of: id) }) {
+            #expect(.zero < time && time < .seconds(2))
+        }
         #expect(addresses.contains(.loopbackIPv4) && !addresses.contains(where: \.isWildcard))
         #expect(try await server.onLoop { $0.localAddresses(of: there.id) }.contains(.loopbackIPv4))
         try await client.shutdown(id)
         _ = try await client.down(id)
         #expect(try await client.onLoop { $0.localAddresses(of: id) } == [])
+        #expect(try await client.onLoop { $0.smoothedRoundTripTime(of: id) } == nil)
         await client.close()
         await server.close()
     }
@@ -350,16 +358,18 @@ struct PortContractTests {
     @Test("A link that sends without end does not keep others from being served", arguments: Carrier.available)
     func fairness(_ carrier: Carrier) async throws {
         let counted = Locked(0)
-        let server = try await TestPort.open(carrier, reaction: { event, port in
-            guard case .message(let message, let link) = event else { return true }
-            // The flood has long messages.
-            if message.bytes.count > 16 {
-                counted.withLock { $0 += 1 }
-            } else {
-                do { try port.send(OutboundMessage(message.bytes), on: link) } catch { Issue.record("\(error)") }
-            }
-            return false
-        })
+        let server = try await TestPort.open(
+            carrier,
+            reaction: { event, port in
+                guard case .message(let message, let link) = event else { return true }
+                // The flood has long messages.
+                if message.bytes.count > 16 {
+                    counted.withLock { $0 += 1 }
+                } else {
+                    do { try port.send(OutboundMessage(message.bytes), on: link) } catch { Issue.record("\(error)") }
+                }
+                return false
+            })
         let isFlooding = Locked(true)
         let flood: @Sendable (any Port, LinkID) -> Void = { port, link in
             while isFlooding.withLock({ $0 }) {
@@ -370,10 +380,12 @@ struct PortContractTests {
                 }
             }
         }
-        let flooder = try await TestPort.open(carrier, acceptsLinks: false, reaction: { event, port in
-            if case .writable(let link) = event { flood(port, link) }
-            return true
-        })
+        let flooder = try await TestPort.open(
+            carrier, acceptsLinks: false,
+            reaction: { event, port in
+                if case .writable(let link) = event { flood(port, link) }
+                return true
+            })
         let loud = try await flooder.link(to: server).here.id
         let client = try await TestPort.open(carrier, acceptsLinks: false)
         let quiet = try await client.link(to: server).here.id

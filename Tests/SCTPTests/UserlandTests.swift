@@ -5,6 +5,12 @@ import SCTP
 import SocketLoop
 import Testing
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
 extension SCTPSuite {
     /// What only the userland stack has: UDP encapsulation, ICMP, strangers at the port.
     @Suite("Userland stack over UDP (RFC 6951)", .timeLimit(.minutes(3)))
@@ -47,6 +53,22 @@ extension SCTPSuite {
             let socket = try await RawUDP.make()
             await socket.close()
             return socket.port
+        }
+
+        @Test("The smoothed round-trip time is that of the path, in milliseconds (RFC 6458 §8.2.2)")
+        func roundTrip() async throws {
+            let wire = try await Wire()
+            wire.relay.change(toServer: { bytes in
+                // The way is 40 ms long, for the server's acknowledgements too.
+                usleep(40_000)
+                return [bytes]
+            })
+            for _ in 0..<12 { try await wire.exchange([1, 2, 3]) }
+            let time = try #require(await wire.client.endpoint.smoothedRoundTripTime(of: wire.id))
+            #expect(.milliseconds(20) ... .milliseconds(250) ~= time, "\(time)")
+            await wire.client.endpoint.abort(wire.id)
+            #expect(await wire.client.endpoint.smoothedRoundTripTime(of: wire.id) == nil)
+            await wire.close()
         }
 
         @Test("With port and UDP port 0 the SCTP port is the UDP port, and a peer finds it without being told")

@@ -58,6 +58,9 @@ int csctp_abort(int descriptor, int32_t association);
 int csctp_peel_off(int descriptor, int32_t association);
 /// DATA chunks of an association that wait or are not acknowledged yet.
 int csctp_outstanding(int descriptor, int32_t association);
+/// The smoothed round-trip time of the primary path, in microseconds, a multiple of the system's tick; 0: not measured yet,
+/// or less than a tick.
+int64_t csctp_smoothed_round_trip(int descriptor, int32_t association);
 
 int csctp_local_addresses(int descriptor, csctp_address *addresses, int capacity, uint16_t *port);
 int csctp_peer_addresses(int descriptor, int32_t association, csctp_address *addresses, int capacity, uint16_t *port);

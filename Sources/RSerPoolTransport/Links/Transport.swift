@@ -43,6 +43,10 @@ package protocol Port: AnyObject, Sendable {
     /// Kernel SCTP: the association's local addresses; userland SCTP and TCP: the one that packets to that peer leave from.
     func localAddresses(of link: LinkID) -> [IPAddress]
 
+    /// The smoothed round-trip time of a link, on SCTP that of its primary path; nil while nothing has been measured, and
+    /// once the link is gone. Kernel SCTP measures in steps of the system's tick, a few milliseconds.
+    func smoothedRoundTripTime(of link: LinkID) -> Duration?
+
     /// Ends all links in good order, waits for that at most `limit`, then closes the endpoint.
     func close(within limit: Duration) async
 }

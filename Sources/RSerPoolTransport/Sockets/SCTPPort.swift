@@ -116,6 +116,11 @@ package actor SCTPPort: Port, SCTPReceiver {
         return LocalRoute.source(to: remote).map { [$0] } ?? []
     }
 
+    package nonisolated func smoothedRoundTripTime(of link: LinkID) -> Duration? {
+        guard link.port == self.id else { return nil }
+        return self.endpoint.assumeIsolated { $0.smoothedRoundTripTime(of: AssociationID(rawValue: link.number)) }
+    }
+
     package func close(within limit: Duration) async {
         guard !self.isClosed else { return }
         if !self.isClosing {

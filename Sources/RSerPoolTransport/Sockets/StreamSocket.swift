@@ -140,6 +140,15 @@ struct StreamSocket {
         try Self.check(setsockopt(self.descriptor, level, option, &value, socklen_t(MemoryLayout<CInt>.size)))
     }
 
+    /// What the system has measured; nil before it has.
+    var smoothedRoundTripTime: Duration? {
+        var information = tcp_info()
+        var length = socklen_t(MemoryLayout<tcp_info>.size)
+        guard getsockopt(self.descriptor, systemTCP, TCP_INFO, &information, &length) == 0, information.tcpi_rtt > 0
+        else { return nil }
+        return .microseconds(Int64(information.tcpi_rtt))
+    }
+
     private static func check(_ status: CInt) throws(SystemError) {
         guard status == 0 else { throw SystemError(number: errno) }
     }

@@ -115,6 +115,10 @@ package actor TCPPort: Port {
         }
     }
 
+    package nonisolated func smoothedRoundTripTime(of link: LinkID) -> Duration? {
+        self.assumeIsolated { $0.connection(link)?.socket.smoothedRoundTripTime }
+    }
+
     package func close(within limit: Duration) async {
         guard !self.isClosed else { return }
         if !self.isClosing {

@@ -175,6 +175,12 @@ public actor SCTPEndpoint {
     /// The associations that are up.
     public var upAssociations: [SCTPAssociation] { self.associations.values.compactMap(\.info) }
 
+    /// The smoothed round-trip time of an association's primary path; nil while nothing has been measured, and once the
+    /// association has ended. The kernel's stack measures in steps of the system's tick, a few milliseconds.
+    public func smoothedRoundTripTime(of id: AssociationID) -> Duration? {
+        self.associations[id]?.info == nil ? nil : self.socket.smoothedRoundTripTime(of: id)
+    }
+
     /// Changes an association's HB.interval.
     public func setHeartbeat(_ interval: Duration, on id: AssociationID) throws(SCTPError) {
         guard self.associations[id]?.info != nil else { throw .unknown(id) }

@@ -289,6 +289,12 @@ final class KernelSocket: StackSocket, @unchecked Sendable {
             encapsulationPort: encapsulation > 0 ? UInt16(clamping: encapsulation) : nil)
     }
 
+    func smoothedRoundTripTime(of id: AssociationID) -> Duration? {
+        guard let association = self.associations[id] else { return nil }
+        let time = csctp_smoothed_round_trip(self.line(association).descriptor, association.stackID)
+        return time > 0 ? .microseconds(time) : nil
+    }
+
     func setHeartbeat(_ interval: Duration, on id: AssociationID) throws(SCTPError) {
         guard let association = self.associations[id] else { throw .unknown(id) }
         let status = csctp_set_heartbeat(

@@ -395,6 +395,18 @@ final class UserlandSocket: StackSocket, @unchecked Sendable {
         return SCTPPeer(addresses: addresses, port: association.remotePort, encapsulationPort: handle.remote.port)
     }
 
+    func smoothedRoundTripTime(of id: AssociationID) -> Duration? {
+        guard let association = self.associations[id] else { return nil }
+        var path = sctp_paddrinfo()
+        path.spinfo_assoc_id = association.stackID
+        let name = Self.name(association.handle, port: association.remotePort)
+        withUnsafeMutableBytes(of: &path.spinfo_address) { $0.storeBytes(of: name, as: sockaddr_conn.self) }
+        var length = socklen_t(MemoryLayout<sctp_paddrinfo>.size)
+        let status = usrsctp_getsockopt(
+            self.socket, Int32(IPPROTO_SCTP), Int32(SCTP_GET_PEER_ADDR_INFO), &path, &length)
+        return status == 0 && path.spinfo_srtt > 0 ? .milliseconds(Int64(path.spinfo_srtt)) : nil
+    }
+
     func setHeartbeat(_ interval: Duration, on id: AssociationID) throws(SCTPError) {
         guard let association = self.associations[id] else { throw .unknown(id) }
         var path = self.path(association)

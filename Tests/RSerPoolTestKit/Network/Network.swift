@@ -251,6 +251,12 @@ final class Network {
         return self.conditions[Way(from: from.place, to: to.place)] ?? self.options.conditions
     }
 
+    /// How long there and back again takes on average where nothing is lost.
+    func averageRoundTrip(between first: Node, and second: Node) -> Duration {
+        let (there, back) = (self.conditions(from: first, to: second), self.conditions(from: second, to: first))
+        return there.latency + back.latency + (there.jitter + back.jitter) / 2
+    }
+
     private func delay(_ conditions: PathConditions) -> Int64 {
         let jitter = UInt64(max(0, conditions.jitter.inNanoseconds))
         return conditions.latency.inNanoseconds + Int64(self.generator.below(jitter + 1))

@@ -142,6 +142,13 @@ final class SimulatedPort: Port, @unchecked Sendable {
         return [self.addresses.first { $0.family == family } ?? self.addresses[0]]
     }
 
+    /// What the conditions make it on average: exact, so that simulations need not wait for a measurement.
+    func smoothedRoundTripTime(of link: LinkID) -> Duration? {
+        self.node.checkCaller("a port")
+        guard let end = self.end(link), let there = end.peer?.port.node else { return nil }
+        return self.node.network.averageRoundTrip(between: self.node, and: there)
+    }
+
     func close(within limit: Duration) async {
         self.node.checkCaller("a port")
         guard self.isOpen else { return }
