@@ -162,6 +162,21 @@ struct ElementRenderingTests {
                 "randomized-least-used:0.3"
             ),
             (
+                .randomizedPriorityLeastUsedDegradation(load: .full, degradation: .idle),
+                #"{"type":"randomized-priority-least-used-degradation","load":1,"degradation":0}"#,
+                "randomized-priority-least-used-degradation:1:0"
+            ),
+            (
+                .weightedRandomDPF(weight: 7, dpf: Load(fraction: 0.001), distance: 150),
+                #"{"type":"weighted-random-dpf","weight":7,"dpf":0.001,"distance":150}"#, "weighted-random-dpf:7:0.001"
+            ),
+            (
+                .leastUsedDegradationDPF(
+                    load: .idle, degradation: Load(fraction: 0.1), dpf: Load(fraction: 0.001), distance: 50),
+                #"{"type":"least-used-degradation-dpf","load":0,"degradation":0.1,"dpf":0.001,"distance":50}"#,
+                "least-used-degradation-dpf:0:0.1:0.001"
+            ),
+            (
                 .unknown(PolicyType(rawValue: 0x8000_0001), [1, 2]), #"{"type":"0x80000001","data":"0102"}"#,
                 "0x80000001:0102"
             ),
@@ -169,6 +184,18 @@ struct ElementRenderingTests {
     func policies(_ policy: PoolPolicy, _ json: String, _ argument: String) {
         #expect(policy.json.text == json)
         #expect(policy.argument == argument)
+        if case .unknown = policy { return }
+        #expect(PoolPolicy(argument: argument) == policy.at(distance: 0), "it is read as it is written")
+    }
+
+    @Test(
+        "Anything else is no policy",
+        arguments: [
+            "", "least-used", "least-used:", "least-used:2", "least-used:0.5:0.5", "random:1", "priority:-1",
+            "weighted-random-dpf:1", "least-used-dpf:0.5:0.1:50", "0x80000001:0102",
+        ])
+    func noPolicies(_ text: String) {
+        #expect(PoolPolicy(argument: text) == nil)
     }
 
     @Test(

@@ -5,7 +5,7 @@ import RSerPoolWire
 import Testing
 
 /// An order with letters for slots.
-private struct Lineup {
+struct Lineup {
     private var order: any MemberOrder
     private var slots: [Character: Slot] = [:]
     private var generator: SeededGenerator
@@ -275,12 +275,12 @@ struct LeastUsedOrderTests {
 }
 
 /// As often as probability says, within six standard deviations.
-private func isLikely(_ count: Int, of trials: Int, _ probability: Double) -> Bool {
+func isLikely(_ count: Int, of trials: Int, _ probability: Double) -> Bool {
     let expected = Double(trials) * probability
     return abs(Double(count) - expected) <= 6 * (expected * (1 - probability)).squareRoot()
 }
 
-private func counted(_ answers: [String], at position: Int = 0) -> [Character: Int] {
+func counted(_ answers: [String], at position: Int = 0) -> [Character: Int] {
     answers.reduce(into: [:]) { counts, answer in
         if answer.count > position { counts[Array(answer)[position], default: 0] += 1 }
     }

@@ -28,6 +28,26 @@ struct PolicyCodingTests {
             ),
             (.priorityLeastUsed(load: .idle, degradation: .full), "00080010 40000003 00000000 ffffffff"),
             (.randomizedLeastUsed(load: Load(rawValue: 1)), "0008000c 40000004 00000001"),
+            (.randomizedPriorityLeastUsed(load: .full, degradation: .idle), "00080010 b0001001 ffffffff 00000000"),
+            (.randomizedLeastUsedDegradation(load: .full, degradation: .idle), "00080010 b0001002 ffffffff 00000000"),
+            (.priorityLeastUsedDegradation(load: .full, degradation: .idle), "00080010 b0001003 ffffffff 00000000"),
+            (
+                .randomizedPriorityLeastUsedDegradation(load: .idle, degradation: .full),
+                "00080010 b0001004 00000000 ffffffff"
+            ),
+            (
+                .weightedRandomDPF(weight: 7, dpf: Load(rawValue: 8), distance: 50),
+                "00080014 b0002001 00000007 00000008 00000032"
+            ),
+            (
+                .leastUsedDPF(load: Load(rawValue: 7), dpf: Load(rawValue: 8), distance: 50),
+                "00080014 b0002002 00000007 00000008 00000032"
+            ),
+            (
+                .leastUsedDegradationDPF(
+                    load: Load(rawValue: 7), degradation: Load(rawValue: 9), dpf: Load(rawValue: 8), distance: 50),
+                "00080018 b0002003 00000007 00000009 00000008 00000032"
+            ),
             (.unknown(PolicyType(rawValue: 0x8000_0001), []), "00080008 80000001"),
             (.unknown(PolicyType(rawValue: 0x3fff_ffff), [1, 2, 3, 4]), "0008000c 3fffffff 01020304"),
         ] as [(PoolPolicy, String)])

@@ -69,7 +69,7 @@ struct RandomMessages {
     }
 
     mutating func policy() -> PoolPolicy {
-        switch self.number(0...10) {
+        switch self.number(0...12) {
         case 0: .roundRobin
         case 1: .random
         case 2: .weightedRoundRobin(weight: self.word())
@@ -83,6 +83,12 @@ struct RandomMessages {
             .unknown(
                 PolicyType(rawValue: .random(in: 0x8000_0000...0xffff_ffff, using: &self.generator)), self.octets(0...9)
             )
+        case 10:
+            .weightedRandomDPF(weight: self.word(), dpf: Load(rawValue: self.word()), distance: self.word())
+        case 11:
+            .leastUsedDegradationDPF(
+                load: Load(rawValue: self.word()), degradation: Load(rawValue: self.word()),
+                dpf: Load(rawValue: self.word()), distance: self.word())
         default:
             .unknown(PolicyType(rawValue: .random(in: 6...0x3fff_ffff, using: &self.generator)), self.octets(0...9))
         }

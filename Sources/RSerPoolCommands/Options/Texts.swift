@@ -5,7 +5,7 @@ internal import RSerPoolCore
 internal import RSerPoolTransport
 internal import RSerPoolWire
 
-// How people write endpoints, durations, policies, identifiers and pool handles; each failure is one line that names the
+// How people write endpoints, durations, identifiers and pool handles; each failure is one line that names the
 // option, the text, and a correct example.
 
 func parseEndpoint(_ text: String, option: String) throws(CommandFailure) -> Endpoint {
@@ -55,37 +55,6 @@ func parsePool(_ text: String, isHexadecimal: Bool) throws(CommandFailure) -> Po
         throw CommandFailure(.usage, "POOL \(text): no octets; write 0x4563686f for example")
     }
     return PoolHandle(octets: octets)
-}
-
-/// `round-robin`, `least-used:0.5`, and so on.
-func parsePolicy(_ text: String, option: String) throws(CommandFailure) -> PoolPolicy {
-    let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-    func load(_ index: Int) -> Load? {
-        guard index < parts.count, let fraction = Double(parts[index]), (0...1).contains(fraction) else { return nil }
-        return Load(fraction: fraction)
-    }
-    let number = parts.count == 2 ? UInt32(parts[1]) : nil
-    let policy: PoolPolicy? =
-        switch (parts[0], parts.count) {
-        case ("round-robin", 1): .roundRobin
-        case ("random", 1): .random
-        case ("weighted-round-robin", 2): number.map { .weightedRoundRobin(weight: $0) }
-        case ("weighted-random", 2): number.map { .weightedRandom(weight: $0) }
-        case ("priority", 2): number.map { .priority($0) }
-        case ("least-used", 2): load(1).map { .leastUsed(load: $0) }
-        case ("randomized-least-used", 2): load(1).map { .randomizedLeastUsed(load: $0) }
-        case ("least-used-degradation", 3):
-            load(1).flatMap { first in load(2).map { .leastUsedDegradation(load: first, degradation: $0) } }
-        case ("priority-least-used", 3):
-            load(1).flatMap { first in load(2).map { .priorityLeastUsed(load: first, degradation: $0) } }
-        default: nil
-        }
-    guard let policy else {
-        throw CommandFailure(
-            .usage,
-            "\(option) \(text): no policy; write round-robin, random, least-used:0.5 or weighted-random:10 for example")
-    }
-    return policy
 }
 
 /// GROUP:PORT of a multicast group.

@@ -14,9 +14,9 @@ extension PoolPolicy {
     /// `{"type":"least-used","load":0.5}`: its name and its values; loads are fractions.
     package var json: JSON { .object([("type", .string(self.type.name))] + self.values) }
 
-    /// As on a command line: `least-used:0.5`.
+    /// As on a command line: `least-used:0.5`. Without the distance, which registrars measure.
     package var argument: String {
-        ([self.type.name] + self.values.map { $0.1.text.filter { $0 != "\"" } }).joined(
+        ([self.type.name] + self.values.filter { $0.0 != "distance" }.map { $0.1.text.filter { $0 != "\"" } }).joined(
             separator: ":")
     }
 
@@ -28,6 +28,20 @@ extension PoolPolicy {
         case .leastUsed(let load), .randomizedLeastUsed(let load): [("load", load.json)]
         case .leastUsedDegradation(let load, let degradation), .priorityLeastUsed(let load, let degradation):
             [("load", load.json), ("degradation", degradation.json)]
+        case .randomizedPriorityLeastUsed(let load, let degradation),
+            .randomizedLeastUsedDegradation(let load, let degradation),
+            .priorityLeastUsedDegradation(let load, let degradation),
+            .randomizedPriorityLeastUsedDegradation(let load, let degradation):
+            [("load", load.json), ("degradation", degradation.json)]
+        case .weightedRandomDPF(let weight, let dpf, let distance):
+            [("weight", .integer(weight)), ("dpf", dpf.json), ("distance", .integer(distance))]
+        case .leastUsedDPF(let load, let dpf, let distance):
+            [("load", load.json), ("dpf", dpf.json), ("distance", .integer(distance))]
+        case .leastUsedDegradationDPF(let load, let degradation, let dpf, let distance):
+            [
+                ("load", load.json), ("degradation", degradation.json), ("dpf", dpf.json),
+                ("distance", .integer(distance)),
+            ]
         case .unknown(_, let octets): octets.isEmpty ? [] : [("data", .hexadecimal(octets))]
         }
     }

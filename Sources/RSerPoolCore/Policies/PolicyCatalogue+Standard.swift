@@ -6,7 +6,8 @@ extension PolicyCatalogue {
     /// Those of RFC 5356, the hybrids of them, and those of draft-dreibholz-rserpool-delay.
     public static let standard: PolicyCatalogue = {
         var catalogue = PolicyCatalogue()
-        for policy in SelectionPolicy.ofRFC5356 { catalogue.insert(policy) }
+        let all = SelectionPolicy.ofRFC5356 + SelectionPolicy.hybrids + SelectionPolicy.distanceSensitive
+        for policy in all { catalogue.insert(policy) }
         return catalogue
     }()
 }

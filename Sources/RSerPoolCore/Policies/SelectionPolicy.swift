@@ -4,7 +4,7 @@ public import RSerPoolWire
 
 /// One pool member selection policy: its number, its name, what a registrar does by it, and what a pool user does.
 ///
-/// All of RFC 5356 are in ``PolicyCatalogue/standard``. One of your own is such a value too, under a number with bit 31 set
+/// All of RFC 5356, and some more, are in ``PolicyCatalogue/standard``. One of your own is such a value too, under a number with bit 31 set
 /// (RFC 5356 §7.1), in the catalogues of those registrars and pool users that are to know it:
 ///
 ///     let mostUsed = SelectionPolicy(

@@ -11,9 +11,12 @@ package struct WeightedRandomOrder: MemberOrder {
     /// How a member stands by its own values.
     package struct Standing: Equatable, Sendable {
         package var weight: UInt64
+        /// What one answer with the member in it takes off, down to a weight of 1, until it registers again.
+        package var degradation: UInt64
 
-        package init(_ weight: UInt64) {
+        package init(_ weight: UInt64, degradation: UInt64 = 0) {
             self.weight = weight
+            self.degradation = degradation
         }
     }
 
@@ -33,6 +36,8 @@ package struct WeightedRandomOrder: MemberOrder {
     private let kind: Weight
     /// Indexed by slot.
     private var weights: [UInt64] = []
+    /// Indexed by slot: what one answer takes off.
+    private var degradations: [UInt64] = []
     /// A Fenwick tree over them: element i, from 1, has the sum of as many weights as i's lowest bit says, up to slot i − 1.
     private var sums: [UInt64] = [0]
     private var total: UInt64 = 0
@@ -46,6 +51,7 @@ package struct WeightedRandomOrder: MemberOrder {
     package mutating func insert(_ slot: Slot, _ id: PoolElementID, _ policy: PoolPolicy) {
         while self.weights.count <= slot.index {
             self.weights.append(0)
+            self.degradations.append(0)
             // The sum of those before it that its range covers; its own weight is nothing yet.
             let index = self.sums.count
             self.sums.append(self.sum(before: index - 1) - self.sum(before: index - index.lowestBit))
@@ -56,6 +62,7 @@ package struct WeightedRandomOrder: MemberOrder {
 
     package mutating func update(_ slot: Slot, _ policy: PoolPolicy) {
         let standing = self.kind.standing(policy) ?? Standing(0)
+        self.degradations[slot.index] = standing.degradation
         self.change(slot.index, to: standing.weight)
     }
 
@@ -77,7 +84,7 @@ package struct WeightedRandomOrder: MemberOrder {
             drawn.append((slot, self.weights[slot]))
             self.change(slot, to: 0)
         }
-        for (slot, weight) in drawn { self.change(slot, to: weight) }
+        for (slot, weight) in drawn { self.change(slot, to: weight - min(weight - 1, self.degradations[slot])) }
         return drawn.count
     }
 

@@ -21,6 +21,15 @@ extension PoolPolicy {
         case .leastUsed(let load), .randomizedLeastUsed(let load): [load.rawValue]
         case .leastUsedDegradation(let load, let degradation), .priorityLeastUsed(let load, let degradation):
             [load.rawValue, degradation.rawValue]
+        case .randomizedPriorityLeastUsed(let load, let degradation),
+            .randomizedLeastUsedDegradation(let load, let degradation),
+            .priorityLeastUsedDegradation(let load, let degradation),
+            .randomizedPriorityLeastUsedDegradation(let load, let degradation):
+            [load.rawValue, degradation.rawValue]
+        case .weightedRandomDPF(let weight, let dpf, let distance): [weight, dpf.rawValue, distance]
+        case .leastUsedDPF(let load, let dpf, let distance): [load.rawValue, dpf.rawValue, distance]
+        case .leastUsedDegradationDPF(let load, let degradation, let dpf, let distance):
+            [load.rawValue, degradation.rawValue, dpf.rawValue, distance]
         case .unknown(_, let octets):
             stride(from: 3, to: octets.count, by: 4).map { last in
                 octets[last - 3...last].reduce(0) { $0 << 8 | UInt32($1) }

@@ -18,9 +18,20 @@ public struct PolicyType: RawRepresentable, Hashable, Sendable {
     public static let priorityLeastUsed = PolicyType(rawValue: 0x4000_0003)
     public static let randomizedLeastUsed = PolicyType(rawValue: 0x4000_0004)
 
+    // Hybrids of those; private numbers, as rsplib has them.
+    public static let randomizedPriorityLeastUsed = PolicyType(rawValue: 0xb000_1001)
+    public static let randomizedLeastUsedDegradation = PolicyType(rawValue: 0xb000_1002)
+    public static let priorityLeastUsedDegradation = PolicyType(rawValue: 0xb000_1003)
+    public static let randomizedPriorityLeastUsedDegradation = PolicyType(rawValue: 0xb000_1004)
+    // draft-dreibholz-rserpool-delay
+    public static let weightedRandomDPF = PolicyType(rawValue: 0xb000_2001)
+    public static let leastUsedDPF = PolicyType(rawValue: 0xb000_2002)
+    public static let leastUsedDegradationDPF = PolicyType(rawValue: 0xb000_2003)
+
     /// Bit 31, "X": numbers that no standard assigns.
     public var isPrivate: Bool { self.rawValue & 0x8000_0000 != 0 }
-    /// Bit 30, "A": the elements' values change with their state, so they re-register as it changes.
+    /// Bit 30, "A": the elements' values change with their state, so they re-register as it changes. The private types with
+    /// loads (0xb000…) do not have it, although theirs do.
     public var isAdaptive: Bool { self.rawValue & 0x4000_0000 != 0 }
     /// 0 in both ranges is no policy (RFC 5356 §7.1).
     public var isInvalid: Bool { self.rawValue == 0 || self.rawValue == 0x4000_0000 }
@@ -66,6 +77,28 @@ public enum PoolPolicy: Hashable, Sendable {
     case leastUsedDegradation(load: Load, degradation: Load)
     case priorityLeastUsed(load: Load, degradation: Load)
     case randomizedLeastUsed(load: Load)
+    /// Randomized Priority Least Used: drawn with the weight 1 − load − degradation, the capacity that one request more
+    /// would leave. It and the next three join policies of RFC 5356; each has at least the least possible weight.
+    case randomizedPriorityLeastUsed(load: Load, degradation: Load)
+    /// Randomized Least Used with Degradation: drawn with the weight 1 − load − n · degradation, after n answers with it.
+    case randomizedLeastUsedDegradation(load: Load, degradation: Load)
+    /// Priority Least Used with Degradation: the least load + (n + 1) · degradation first, after n answers with it.
+    case priorityLeastUsedDegradation(load: Load, degradation: Load)
+    /// Randomized Priority Least Used with Degradation: drawn with the weight 1 − load − (n + 1) · degradation.
+    case randomizedPriorityLeastUsedDegradation(load: Load, degradation: Load)
+    /// Weighted Random with a distance penalty factor (draft-dreibholz-rserpool-delay): drawn with the weight
+    /// weight · (1 − distance · dpf), at least 1; an element of weight 0 is never selected.
+    ///
+    /// The factor is what each millisecond takes off, as a fraction. The distance is in milliseconds, in steps of 50; the
+    /// home registrar measures and writes it, elements say 0.
+    case weightedRandomDPF(weight: UInt32, dpf: Load, distance: UInt32)
+    /// Least Used with a distance penalty factor (draft-dreibholz-rserpool-delay): the least load + distance · dpf first.
+    ///
+    /// The factor is the load that each millisecond stands for; the distance as with ``weightedRandomDPF(weight:dpf:distance:)``.
+    case leastUsedDPF(load: Load, dpf: Load, distance: UInt32)
+    /// Least Used with Degradation and a distance penalty factor: the least load + n · degradation + distance · dpf first,
+    /// after n answers with it.
+    case leastUsedDegradationDPF(load: Load, degradation: Load, dpf: Load, distance: UInt32)
     /// A type this code does not know, with the octets behind it.
     case unknown(PolicyType, [UInt8])
 
@@ -100,6 +133,13 @@ public enum PoolPolicy: Hashable, Sendable {
         case .leastUsedDegradation: .leastUsedDegradation
         case .priorityLeastUsed: .priorityLeastUsed
         case .randomizedLeastUsed: .randomizedLeastUsed
+        case .randomizedPriorityLeastUsed: .randomizedPriorityLeastUsed
+        case .randomizedLeastUsedDegradation: .randomizedLeastUsedDegradation
+        case .priorityLeastUsedDegradation: .priorityLeastUsedDegradation
+        case .randomizedPriorityLeastUsedDegradation: .randomizedPriorityLeastUsedDegradation
+        case .weightedRandomDPF: .weightedRandomDPF
+        case .leastUsedDPF: .leastUsedDPF
+        case .leastUsedDegradationDPF: .leastUsedDegradationDPF
         case .unknown(let type, _): type
         }
     }

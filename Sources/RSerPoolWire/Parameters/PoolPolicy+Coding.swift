@@ -4,11 +4,12 @@ extension PoolPolicy {
     /// Pool Member Selection Policy (RFC 5354 §3.8, payloads RFC 5356 §4 and §5):
     ///
     ///     +-------------------------------+-------------------------------+
-    ///     |         Type = 0x8            |      Length = 8, 12, 16       |
+    ///     |         Type = 0x8            |      Length = 8, 12, 16, …    |
     ///     +-------------------------------+-------------------------------+
     ///     |                         Policy Type                           |
     ///     +---------------------------------------------------------------+
     ///     :   Weight, Priority or Load        [Load Degradation]          :
+    ///     :   [Distance Penalty Factor        Distance in ms]             :
     ///     +---------------------------------------------------------------+
     ///
     /// A longer payload than the type has is accepted and its excess ignored (WIRE-057).
@@ -28,8 +29,36 @@ extension PoolPolicy {
                 return .leastUsedDegradation(load: try Load(from: &reader), degradation: try Load(from: &reader))
             case .priorityLeastUsed:
                 return .priorityLeastUsed(load: try Load(from: &reader), degradation: try Load(from: &reader))
-            default: return .unknown(type, Array(reader.readRest()))
+            default: return try PoolPolicy(extension: type, from: &reader) ?? .unknown(type, Array(reader.readRest()))
             }
+        }
+    }
+
+    /// Those of the drafts; nil for others.
+    private init?(extension type: PolicyType, from reader: inout WireReader) throws(WireError) {
+        switch type {
+        case .randomizedPriorityLeastUsed:
+            self = .randomizedPriorityLeastUsed(load: try Load(from: &reader), degradation: try Load(from: &reader))
+        case .randomizedLeastUsedDegradation:
+            self = .randomizedLeastUsedDegradation(load: try Load(from: &reader), degradation: try Load(from: &reader))
+        case .priorityLeastUsedDegradation:
+            self = .priorityLeastUsedDegradation(load: try Load(from: &reader), degradation: try Load(from: &reader))
+        case .randomizedPriorityLeastUsedDegradation:
+            self = .randomizedPriorityLeastUsedDegradation(
+                load: try Load(from: &reader), degradation: try Load(from: &reader))
+        case .weightedRandomDPF:
+            self = .weightedRandomDPF(
+                weight: try reader.readUInt32("weight"), dpf: try Load(from: &reader),
+                distance: try reader.readUInt32("distance"))
+        case .leastUsedDPF:
+            self = .leastUsedDPF(
+                load: try Load(from: &reader), dpf: try Load(from: &reader),
+                distance: try reader.readUInt32("distance"))
+        case .leastUsedDegradationDPF:
+            self = .leastUsedDegradationDPF(
+                load: try Load(from: &reader), degradation: try Load(from: &reader), dpf: try Load(from: &reader),
+                distance: try reader.readUInt32("distance"))
+        default: return nil
         }
     }
 
@@ -45,6 +74,7 @@ extension PoolPolicy {
                 writer.write(load.rawValue)
                 writer.write(degradation.rawValue)
             case .unknown(_, let octets): writer.write(octets)
+            default: for word in self.words { writer.write(word) }
             }
         }
     }

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import RSerPoolCore
+import RSerPoolWire
+import Testing
+
+private func load(_ value: UInt32) -> Load { Load(rawValue: value) }
+
+private func order(_ type: PolicyType) throws -> any MemberOrder {
+    try #require(PolicyCatalogue.standard[type]).makeOrder()
+}
+
+/// An order with these values for A, B, C, …
+private func lineup(_ policies: PoolPolicy..., seed: UInt64 = 1) throws -> Lineup {
+    var lineup = Lineup(try order(policies[0].type), seed: seed)
+    for (name, policy) in zip("ABCDEFGHIJ", policies) { lineup.join(name, policy) }
+    return lineup
+}
+
+@Suite("Hybrids of the policies of RFC 5356")
+struct HybridPolicyTests {
+    @Test("Priority least used with degradation: the load with one request more, and what each answer adds")
+    func ascending() throws {
+        func policy(_ value: UInt32, _ degradation: UInt32) -> PoolPolicy {
+            .priorityLeastUsedDegradation(load: load(value), degradation: load(degradation))
+        }
+        // 50 + 30 and 60 + 15; then 75 + 15 = 90, and so on.
+        var order = try lineup(policy(50, 30), policy(60, 15))
+        #expect(order.answers(4, 1) == ["B", "A", "B", "B"])
+        order.renew("A", policy(50, 10))
+        #expect(order.answer(1) == "A")
+
+        var extreme = try lineup(policy(.max, .max), policy(.max, .max - 1))
+        #expect(extreme.answers(3, 1) == ["B", "A", "B"], "nothing wraps around")
+    }
+
+    @Test("It does what a plain list does", arguments: 0..<20 as Range<UInt64>)
+    func twin(seed: UInt64) throws {
+        var generator = SeededGenerator(seed: seed)
+        var order = Lineup(try order(.priorityLeastUsedDegradation))
+        var twin: [(name: Character, number: UInt64, step: UInt64, turn: Int)] = []
+        var turn = 0
+        for _ in 0..<400 {
+            let name = Character(Unicode.Scalar(UInt8.random(in: 65...72, using: &generator)))
+            let (value, step) = (
+                UInt32.random(in: 0...9, using: &generator), UInt32.random(in: 0...2, using: &generator)
+            )
+            let policy = PoolPolicy.priorityLeastUsedDegradation(load: load(value), degradation: load(step))
+            let number = UInt64(value) + UInt64(step)
+            let index = twin.firstIndex { $0.name == name }
+            switch Int.random(in: 0..<5, using: &generator) {
+            case 0:
+                turn += 1
+                if let index {
+                    order.renew(name, policy)
+                    if twin[index].number == number {
+                        twin[index].step = UInt64(step)
+                    } else {
+                        twin[index] = (name, number, UInt64(step), turn)
+                    }
+                } else {
+                    order.join(name, policy)
+                    twin.append((name, number, UInt64(step), turn))
+                }
+            case 1:
+                order.leave(name)
+                twin.removeAll { $0.name == name }
+            default:
+                let count = Int.random(in: 0...4, using: &generator)
+                twin.sort { ($0.number, $0.turn) < ($1.number, $1.turn) }
+                #expect(order.answer(count) == String(twin.prefix(count).map(\.name)))
+                for index in twin.indices.prefix(count) { twin[index].number += twin[index].step }
+                if count > 0, !twin.isEmpty {
+                    turn += 1
+                    twin[0].turn = turn
+                }
+            }
+        }
+    }
+
+    @Test("Randomized priority least used: by what one request more would leave")
+    func capacityAfterwards() throws {
+        // What is left: 3/8 and 1/8 of the whole.
+        let (half, eighth) = (Load(fraction: 0.5), Load(fraction: 0.125))
+        var order = try lineup(
+            .randomizedPriorityLeastUsed(load: half, degradation: eighth),
+            .randomizedPriorityLeastUsed(load: half, degradation: Load(fraction: 0.375)), seed: 3)
+        let firsts = counted(order.answers(8_000, 1))
+        #expect(isLikely(firsts["A", default: 0], of: 8_000, 0.75))
+        #expect(isLikely(firsts["B", default: 0], of: 8_000, 0.25))
+    }
+
+    @Test("Nobody is unable only because it is full, and weights do not wrap around [POL-106]")
+    func full() throws {
+        var order = try lineup(
+            .randomizedPriorityLeastUsed(load: .full, degradation: .full),
+            .randomizedPriorityLeastUsed(load: .full, degradation: .idle), seed: 4)
+        let firsts = counted(order.answers(2_000, 1))
+        #expect(isLikely(firsts["A", default: 0], of: 2_000, 0.5))
+        var one = try lineup(.randomizedLeastUsedDegradation(load: .full, degradation: .full))
+        #expect(one.answers(3) == ["A", "A", "A"])
+    }
+
+    @Test("With degradation each answer with a member takes from its weight, until it registers again")
+    func degrading() throws {
+        // A has nothing left after one answer: from then on B, who has half of the whole, is 2³¹ times as likely.
+        func policies(_ degradation: Load) -> [PoolPolicy] {
+            [
+                .randomizedLeastUsedDegradation(load: .idle, degradation: degradation),
+                .randomizedPriorityLeastUsedDegradation(load: .idle, degradation: degradation),
+            ]
+        }
+        for (full, none) in zip(policies(.full), policies(.idle)) {
+            var order = try lineup(full, seed: 5)
+            #expect(order.answer() == "A")
+            order.join("B", none)
+            #expect(order.answers(50, 1) == [String](repeating: "B", count: 50))
+            order.renew("A", none)
+            let firsts = counted(order.answers(4_000, 1))
+            #expect(isLikely(firsts["A", default: 0], of: 4_000, 0.5))
+        }
+    }
+
+    @Test("What one answer takes off is exact: 1 − load − n · degradation")
+    func steps() throws {
+        let quarter = Load(fraction: 0.25)
+        var counts: [Character: Int] = [:]
+        for seed in 0..<4_000 as Range<UInt64> {
+            // Alone in one answer, A has 3/4 left; B has 1/4.
+            var order = try lineup(.randomizedLeastUsedDegradation(load: .idle, degradation: quarter), seed: seed)
+            _ = order.answer()
+            order.join("B", .randomizedLeastUsedDegradation(load: Load(fraction: 0.75), degradation: .idle))
+            if let first = order.answer(1).first { counts[first, default: 0] += 1 }
+        }
+        #expect(isLikely(counts["A", default: 0], of: 4_000, 0.75))
+    }
+}
+
+@Suite("Distance-sensitive policies (draft-dreibholz-rserpool-delay)")
+struct DistancePolicyTests {
+    @Test("Least used: load + distance · DPF, ascending, in turn where equal")
+    func leastUsed() throws {
+        func policy(_ value: UInt32, _ dpf: UInt32, _ distance: UInt32) -> PoolPolicy {
+            .leastUsedDPF(load: load(value), dpf: load(dpf), distance: distance)
+        }
+        // 500, 700, 150.
+        var order = try lineup(policy(500, 4, 0), policy(100, 4, 150), policy(100, 1, 50))
+        #expect(order.answer() == "CAB")
+        // 500, 300, 300.
+        order.renew("B", policy(100, 4, 50))
+        order.renew("C", policy(100, 4, 50))
+        #expect(order.answers(3) == ["BCA", "CBA", "BCA"])
+
+        var extreme = try lineup(policy(.max, .max, .max), policy(.max - 1, .max, .max), policy(.max, .max, 0))
+        #expect(extreme.answer() == "CBA", "nothing wraps around, nothing is cut at full load")
+    }
+
+    @Test("With degradation: each answer adds to it")
+    func degradation() throws {
+        func policy(_ distance: UInt32) -> PoolPolicy {
+            .leastUsedDegradationDPF(load: load(100), degradation: load(60), dpf: load(1), distance: distance)
+        }
+        // 100 and 200; two answers make A 220.
+        var order = try lineup(policy(0), policy(100))
+        #expect(order.answers(3, 1) == ["A", "A", "B"])
+    }
+
+    @Test("Weighted random: weight · (1 − distance · DPF), at least 1, and nobody of weight 0")
+    func weightedRandom() throws {
+        // A millisecond takes off 0.2 %: 100 ms leave 80 % of 100, 450 ms 10 % of 200.
+        let dpf = Load(fraction: 0.002)
+        var order = try lineup(
+            .weightedRandomDPF(weight: 100, dpf: dpf, distance: 100),
+            .weightedRandomDPF(weight: 200, dpf: dpf, distance: 450),
+            .weightedRandomDPF(weight: 0, dpf: dpf, distance: 0), seed: 6)
+        let firsts = counted(order.answers(5_000, 1))
+        #expect(isLikely(firsts["A", default: 0], of: 5_000, 0.8))
+        #expect(isLikely(firsts["B", default: 0], of: 5_000, 0.2))
+        #expect(firsts["C"] == nil)
+
+        var far = try lineup(
+            .weightedRandomDPF(weight: .max, dpf: .full, distance: .max),
+            .weightedRandomDPF(weight: 3, dpf: .idle, distance: .max), seed: 7)
+        let counts = counted(far.answers(4_000, 1))
+        #expect(isLikely(counts["A", default: 0], of: 4_000, 0.25))
+    }
+
+    @Test("Users draw by the same weights, and take the first of those that are sorted [POL-059]")
+    func users() {
+        let dpf = Load(fraction: 0.002)
+        let policies: [PoolPolicy] = [
+            .weightedRandomDPF(weight: 100, dpf: dpf, distance: 100),
+            .weightedRandomDPF(weight: 200, dpf: dpf, distance: 450),
+        ]
+        let members = policies.enumerated().map { member($0.offset + 1, policy: $0.element) }
+        var chooser = MemberChooser(members: members, policy: policies[0])
+        var generator = SeededGenerator(seed: 8)
+        let picks = (0..<5_000).compactMap { _ in chooser.next(using: &generator)?.id.rawValue }
+        #expect(isLikely(picks.count { $0 == 1 }, of: 5_000, 0.8))
+
+        let least = PoolPolicy.leastUsedDPF(load: .full, dpf: dpf, distance: 500)
+        var listed = MemberChooser(members: (1...3).map { member($0, policy: least) }, policy: least)
+        #expect(listed.next(using: &generator)?.id.rawValue == 1)
+    }
+
+    @Test(
+        "The distance is half of the round-trip time, to the nearest 50 ms",
+        arguments: [(0, 0), (10, 0), (49, 0), (50, 50), (149, 50), (150, 100), (400, 200), (10_000_000_000, 1_000_000)])
+    func rounding(milliseconds: Int, distance: UInt32) {
+        #expect(PoolPolicy.distance(ofRoundTrip: .milliseconds(milliseconds)) == distance)
+    }
+}
