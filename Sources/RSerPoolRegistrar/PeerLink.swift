@@ -24,7 +24,7 @@ actor PeerLink {
 
     /// The association that messages to it go over; nil while there is none.
     private(set) var link: LinkID?
-    private var port: (any Port)?
+    private(set) var port: (any Port)?
     /// Nil while it is provisional: it has never said where its ENRP endpoint is (a deviation from §3.4.1: it is answered
     /// and watched, but is in no LIST_RESPONSE, is not asked for agreement and is not taken over).
     private(set) var information: ServerInformation?

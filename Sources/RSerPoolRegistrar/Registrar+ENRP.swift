@@ -51,6 +51,7 @@ extension Registrar {
         case .presence(let replyRequired, let checksum, let information):
             if let information { self.learn(information, of: peer, over: link, now: now) }
             self.askForPeers(of: peer, now: now)
+            self.measure(peer)
             if replyRequired { self.sendPresence(to: id) }
             if let checksum { self.compare(checksum, of: peer, now: now) }
             self.schedule(.peer(id), at: peer.assumeIsolated { $0.nextDeadline })
@@ -305,6 +306,7 @@ extension Registrar {
     @discardableResult
     func replicate(_ member: PoolMember, in pool: PoolHandle, now: ContinuousClock.Instant) -> Bool {
         let key = ElementKey(pool: pool, id: member.id)
+        if member.policy.distance != nil, let home = self.peers[member.home] { self.measure(home, isAwaited: true) }
         switch self.handlespace.replicate(member, in: pool) {
         case .added(let createdPool):
             if createdPool || self.pools[pool] == nil { self.pools[pool] = self.pools[pool] ?? Pool(host: self.host) }

@@ -96,6 +96,7 @@ extension Registrar {
         }
         var owned = member
         owned.home = self.id
+        owned.policy = self.measured(owned.policy, of: key, over: link)
         owned.asapTransport = SCTPTransport(port: link.link.remote.port, addresses: link.link.remote.addresses)
         // The other registrars need it too, whatever its users' transport is.
         owned.encapsulationPort = owned.encapsulationPort ?? link.link.remote.encapsulationPort
@@ -281,6 +282,7 @@ extension Registrar {
         }
         if outcome.becameHome { self.counts.count(.elementsRehomed) }
         if outcome.isNews, let member = self.handlespace.member(key) { self.announce(member, in: key.pool) }
+        self.measure(key, over: link, now: now)
         self.schedule(.element(key), at: deadline)
         self.holderLives(key)
     }

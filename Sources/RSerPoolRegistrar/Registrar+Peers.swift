@@ -328,6 +328,7 @@ extension Registrar {
 
     func forgetPeer(_ id: RegistrarID) {
         self.peers[id] = nil
+        self.handlespace.setDistance(0, to: id)
         if self.handlespace.count(ownedBy: id) > 0 { self.expectOwner(id, now: self.host.clock.now) }
         self.schedule(.peer(id), at: nil)
         for link in self.connections.keys where self.connections[link]?.peer == id {

@@ -209,4 +209,41 @@ struct DistancePolicyTests {
     func rounding(milliseconds: Int, distance: UInt32) {
         #expect(PoolPolicy.distance(ofRoundTrip: .milliseconds(milliseconds)) == distance)
     }
+
+    @Test("Another registrar adds its distance to the home, for its own choices only")
+    func replicas() throws {
+        func element(_ number: Int, _ home: UInt32, _ distance: UInt32) -> PoolMember {
+            var element = member(number, policy: .leastUsedDPF(load: .idle, dpf: load(1), distance: distance))
+            element.home = RegistrarID(rawValue: home)
+            return element
+        }
+        func first(_ handlespace: inout Handlespace) -> [UInt8]? {
+            var (first, generator) = ([UInt8]?.none, SeededGenerator(seed: 1))
+            _ = handlespace.select(from: "pool", upTo: 1, using: &generator) {
+                first = $0
+                return true
+            }
+            return first
+        }
+        var handlespace = Handlespace()
+        handlespace.setDistance(100, to: RegistrarID(rawValue: 2))
+        #expect(!handlespace.hasDistances)
+        let (near, far) = (element(1, 1, 50), element(2, 2, 0))
+        _ = handlespace.register(near, in: "pool")
+        _ = handlespace.replicate(far, in: "pool")
+        #expect(handlespace.hasDistances)
+        let encoded = [near, far].map { $0.encodedParameter(for: .asap) }
+        #expect(first(&handlespace) == encoded[0])
+        handlespace.setDistance(0, to: RegistrarID(rawValue: 2))
+        #expect(first(&handlespace) == encoded[1])
+        handlespace.setDistance(100, to: RegistrarID(rawValue: 2))
+        #expect(first(&handlespace) == encoded[0])
+        // With its home the distance to that changes.
+        handlespace.changeHome(of: ElementKey(pool: "pool", id: far.id), to: RegistrarID(rawValue: 1))
+        #expect(handlespace.member(ElementKey(pool: "pool", id: far.id))?.policy.distance == 0)
+        #expect(first(&handlespace) != encoded[0])
+        handlespace.remove(ElementKey(pool: "pool", id: far.id))
+        handlespace.remove(ElementKey(pool: "pool", id: near.id))
+        #expect(!handlespace.hasDistances)
+    }
 }

@@ -49,6 +49,9 @@ package struct Handlespace: Sendable {
     private var pools: [PoolHandle: PoolRoll] = [:]
     package private(set) var elementCount = 0
     private var ledgers: [RegistrarID: OwnerLedger] = [:]
+    /// How far away other registrars are, in milliseconds, and how many elements want to know that.
+    var homeDistances: [RegistrarID: UInt32] = [:]
+    private(set) var elementsWithDistance = 0
     /// Whose ledgers there are, in order.
     private var owners: [RegistrarID] = []
 
@@ -119,6 +122,7 @@ package struct Handlespace: Sendable {
     package mutating func remove(_ key: ElementKey) -> PoolMember? {
         guard let (member, place) = self.pools[key.pool]?.remove(key.id) else { return nil }
         self.elementCount -= 1
+        if member.policy.distance != nil { self.elementsWithDistance -= 1 }
         self.disown(member.home, at: place)
         if self.pools[key.pool]?.isEmpty == true { self.pools[key.pool] = nil }
         return member
@@ -151,6 +155,11 @@ package struct Handlespace: Sendable {
     }
 
     // MARK: Owners
+
+    /// The order of its pool goes by these values of an element from now on.
+    mutating func rank(_ key: ElementKey, by policy: PoolPolicy) {
+        self.pools[key.pool]?.rank(key.id, by: policy)
+    }
 
     func ledger(of registrar: RegistrarID) -> OwnerLedger? { self.ledgers[registrar] }
 
@@ -189,6 +198,7 @@ package struct Handlespace: Sendable {
         self.disown(old, at: place)
         let place = self.enter(key, of: home, isMove: true)
         self.pools[key.pool]?.changeHome(of: key.id, to: home, place: place)
+        if self.hasDistances { self.rank(key) }
     }
 
     /// Stores a member that is known to fit, and enters it in its home's ledger.
@@ -206,9 +216,11 @@ package struct Handlespace: Sendable {
             }
         } else {
             self.elementCount += 1
+            if member.policy.distance != nil { self.elementsWithDistance += 1 }
             place = self.enter(key, of: member.home)
         }
-        return self.pools[handle]?.put(member, encoded: encoded, place: place) ?? false
+        let policy = self.ranked(member)
+        return self.pools[handle]?.put(member, ranked: policy, encoded: encoded, place: place) ?? false
     }
 
     private mutating func disown(_ home: RegistrarID, at place: Int) {

@@ -92,20 +92,28 @@ package struct PoolRoll: Sendable {
     }
 
     /// Adds or replaces a member.
+    ///
+    /// - Parameter ranked: the policy values that the order goes by: the member's own, or those with our distance to its
+    ///   home on top.
     /// - Returns: whether others see a difference.
-    mutating func put(_ member: PoolMember, encoded: [UInt8], place: Int) -> Bool {
+    mutating func put(_ member: PoolMember, ranked policy: PoolPolicy, encoded: [UInt8], place: Int) -> Bool {
         if let slot = self.slots[member.id] {
             let changed = self.entries[slot]?.encoded != encoded
             self.entries[slot] = Entry(member: member, encoded: encoded, place: place)
-            self.order.update(Slot(slot), member.policy)
+            self.order.update(Slot(slot), policy)
             return changed
         }
         let slot = self.freeSlots.popLast() ?? self.entries.count
         if slot == self.entries.count { self.entries.append(nil) }
         self.entries[slot] = Entry(member: member, encoded: encoded, place: place)
         self.slots[member.id] = slot
-        self.order.insert(Slot(slot), member.id, member.policy)
+        self.order.insert(Slot(slot), member.id, policy)
         return true
+    }
+
+    /// The order goes by these values from now on.
+    mutating func rank(_ id: PoolElementID, by policy: PoolPolicy) {
+        if let slot = self.slots[id] { self.order.update(Slot(slot), policy) }
     }
 
     mutating func changeHome(of id: PoolElementID, to home: RegistrarID, place: Int) {
