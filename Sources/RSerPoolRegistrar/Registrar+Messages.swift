@@ -311,28 +311,24 @@ extension Registrar {
             self.refuse(request, .unknownPoolHandle, over: link)
             return
         }
-        let isSubscribed = request.wantsUpdates && self.subscribe(link, to: request.pool)
-        if isSubscribed, let pool = self.pools[request.pool] {
-            let id = link.link.id
-            let port = link.port
-            let wantsIncrements = request.wantsIncrements
-            let told = pool.assumeIsolated {
-                $0.subscribe(id, port: port, wantsIncrements: wantsIncrements, roll: roll, now: now)
-            }
-            self.count(told)
-            // With increments, the snapshot was the answer.
-            if wantsIncrements { return }
+        let updatesFollow = request.wantsUpdates && self.maySubscribe(link, to: request.pool)
+        if updatesFollow, request.wantsIncrements {
+            // With increments, the snapshot is the answer.
+            self.subscribe(request, over: link, to: roll, now: now)
+            return
         }
         var composer = HandleResolutionResponseComposer(
-            pool: roll.encodedHandle, policy: roll.policy.encodedParameter(), updatesFollow: isSubscribed)
+            pool: roll.encodedHandle, policy: roll.policy.encodedParameter(), updatesFollow: updatesFollow)
         let limit = self.answerLimit(request)
         let taken = self.handlespace.select(from: request.pool, upTo: limit, using: &self.generator) {
             composer.add(member: $0)
         }
         guard let taken, taken > 0, let bytes = try? composer.finish() else {
+            // A negative answer sets up nothing (ASAP-139).
             self.refuse(request, .lackOfResources, over: link)
             return
         }
+        if updatesFollow { self.subscribe(request, over: link, to: roll, now: now) }
         self.send(bytes, to: link.link.id)
     }
 
@@ -351,8 +347,8 @@ extension Registrar {
         }
     }
 
-    /// - Returns: whether updates will be sent, the A bit.
-    private func subscribe(_ link: LinkState, to pool: PoolHandle) -> Bool {
+    /// - Returns: whether updates will be sent if the answer is positive, the A bit.
+    private func maySubscribe(_ link: LinkState, to pool: PoolHandle) -> Bool {
         if link.subscriptions.contains(pool) { return true }
         guard link.subscriptions.count < self.configuration.limits.maxSubscriptionsPerLink,
             self.subscriptionCount < self.configuration.limits.maxSubscriptions
@@ -361,9 +357,21 @@ extension Registrar {
             self.logOncePerMinute(.subscriptionsRefused, "too many subscriptions: a further one is refused")
             return false
         }
-        self.links[link.link.id]?.subscriptions.insert(pool)
-        self.subscriptionCount += 1
-        self.counts.count(.subscriptions)
         return true
+    }
+
+    private func subscribe(
+        _ request: HandleResolution, over link: LinkState, to roll: PoolRoll, now: ContinuousClock.Instant
+    ) {
+        let (id, port, wantsIncrements) = (link.link.id, link.port, request.wantsIncrements)
+        if self.links[id]?.subscriptions.insert(request.pool).inserted == true {
+            self.subscriptionCount += 1
+            self.counts.count(.subscriptions)
+        }
+        guard let pool = self.pools[request.pool] else { return }
+        let told = pool.assumeIsolated {
+            $0.subscribe(id, port: port, wantsIncrements: wantsIncrements, roll: roll, now: now)
+        }
+        self.count(told)
     }
 }

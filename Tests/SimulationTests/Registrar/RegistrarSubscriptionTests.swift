@@ -85,6 +85,22 @@ struct RegistrarSubscriptionTests {
         #expect(try self.updates(subscriber) { try self.lab.register(self.peer, 1) }.isEmpty)
     }
 
+    @Test("Nor does a negative answer where nobody can give service [ASAP-139, POL-010]")
+    func noService() throws {
+        func weight(_ weight: UInt32) -> [UInt8] { tlv(0x0008, octets(4 as UInt32) + octets(weight)) }
+        try self.lab.register(self.peer, 1, policy: weight(0))
+        let subscriber = try self.lab.peer("subscriber")
+        let refusal = message(0x06, handleTLV("EchoPool"), errorTLV((6, [])))
+        #expect(try self.lab.exchange(subscriber, Say.resolve("EchoPool", s: true)) == [refusal])
+        #expect(self.lab.statistics(.subscriptions) == 0)
+        #expect(try self.updates(subscriber) { try self.lab.register(self.peer, 1, policy: weight(1)) }.isEmpty)
+        // Asked again it is told, and stays so while nobody can give service.
+        #expect(try self.lab.exchange(subscriber, Say.resolve("EchoPool", s: true)).count == 1)
+        #expect(try self.updates(subscriber) { try self.lab.register(self.peer, 1, policy: weight(0)) }.count == 1)
+        #expect(try self.lab.exchange(subscriber, Say.resolve("EchoPool", s: true)) == [refusal])
+        #expect(try self.updates(subscriber) { try self.lab.register(self.peer, 1, policy: weight(1)) }.count == 1)
+    }
+
     @Test("The last element leaves: cause 0009, A = 0, and the subscription has ended [ASAP-144]")
     func lastElement() throws {
         try self.lab.register(self.peer, 1)
