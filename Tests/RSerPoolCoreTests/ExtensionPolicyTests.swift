@@ -34,50 +34,6 @@ struct HybridPolicyTests {
         #expect(extreme.answers(3, 1) == ["B", "A", "B"], "nothing wraps around")
     }
 
-    @Test("It does what a plain list does", arguments: 0..<20 as Range<UInt64>)
-    func twin(seed: UInt64) throws {
-        var generator = SeededGenerator(seed: seed)
-        var order = Lineup(try order(.priorityLeastUsedDegradation))
-        var twin: [(name: Character, number: UInt64, step: UInt64, turn: Int)] = []
-        var turn = 0
-        for _ in 0..<400 {
-            let name = Character(Unicode.Scalar(UInt8.random(in: 65...72, using: &generator)))
-            let (value, step) = (
-                UInt32.random(in: 0...9, using: &generator), UInt32.random(in: 0...2, using: &generator)
-            )
-            let policy = PoolPolicy.priorityLeastUsedDegradation(load: load(value), degradation: load(step))
-            let number = UInt64(value) + UInt64(step)
-            let index = twin.firstIndex { $0.name == name }
-            switch Int.random(in: 0..<5, using: &generator) {
-            case 0:
-                turn += 1
-                if let index {
-                    order.renew(name, policy)
-                    if twin[index].number == number {
-                        twin[index].step = UInt64(step)
-                    } else {
-                        twin[index] = (name, number, UInt64(step), turn)
-                    }
-                } else {
-                    order.join(name, policy)
-                    twin.append((name, number, UInt64(step), turn))
-                }
-            case 1:
-                order.leave(name)
-                twin.removeAll { $0.name == name }
-            default:
-                let count = Int.random(in: 0...4, using: &generator)
-                twin.sort { ($0.number, $0.turn) < ($1.number, $1.turn) }
-                #expect(order.answer(count) == String(twin.prefix(count).map(\.name)))
-                for index in twin.indices.prefix(count) { twin[index].number += twin[index].step }
-                if count > 0, !twin.isEmpty {
-                    turn += 1
-                    twin[0].turn = turn
-                }
-            }
-        }
-    }
-
     @Test("Randomized priority least used: by what one request more would leave")
     func capacityAfterwards() throws {
         // What is left: 3/8 and 1/8 of the whole.
@@ -201,6 +157,25 @@ struct DistancePolicyTests {
         let least = PoolPolicy.leastUsedDPF(load: .full, dpf: dpf, distance: 500)
         var listed = MemberChooser(members: (1...3).map { member($0, policy: least) }, policy: least)
         #expect(listed.next(using: &generator)?.id.rawValue == 1)
+    }
+
+    @Test("A pool user that caches keeps the members' own values, and draws by them [POL-059]")
+    func cached() {
+        let dpf = Load(fraction: 0.002)
+        let policies: [PoolPolicy] = [
+            .weightedRandomDPF(weight: 100, dpf: dpf, distance: 100),
+            .weightedRandomDPF(weight: 200, dpf: dpf, distance: 450),
+        ]
+        let members = policies.enumerated().map { member($0.offset + 1, policy: $0.element) }
+        var cache = ResolutionCache(staleCacheValue: .seconds(30))
+        let chooser = MemberChooser(members: members, policy: .weightedRandomDPF(weight: 0, dpf: .idle, distance: 0))
+        cache.store(chooser, for: echo, now: at(seconds: 0))
+        #expect(cache.members(of: echo, now: at(seconds: 1))?.members.map(\.policy) == policies)
+        var generator = SeededGenerator(seed: 9)
+        let picks = (0..<5_000).compactMap {
+            cache.choose(from: echo, now: at(.milliseconds($0)), using: &generator)?.id.rawValue
+        }
+        #expect(isLikely(picks.count { $0 == 1 }, of: 5_000, 0.8))
     }
 
     @Test(
