@@ -148,3 +148,14 @@ if Context.environment["RSERPOOL_FUZZ"] != nil {
             name: "WireFuzz", dependencies: ["RSerPoolWire", "NetworkAddress"], exclude: ["Corpus"],
             swiftSettings: houseSettings))
 }
+
+// The benchmarks, and what they need, are fetched and built by Configuration/benchmark alone.
+if Context.environment["RSERPOOL_BENCHMARK"] != nil {
+    package.dependencies.append(.package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []))
+    package.targets.append(
+        .executableTarget(
+            name: "PolicyBenchmarks",
+            dependencies: ["RSerPoolCore", "RSerPoolWire", .product(name: "Benchmark", package: "benchmark")],
+            path: "Sources/Benchmarks/Policies", swiftSettings: houseSettings,
+            plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]))
+}

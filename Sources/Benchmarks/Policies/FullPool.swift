@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Benchmark
+import RSerPoolCore
+import RSerPoolWire
+
+/// The order of a pool with so many members, whose values are drawn.
+final class FullPool {
+    private let size: Int
+    private let type: PolicyType
+    private var order: any MemberOrder
+    private var generator = SplitMix(state: 1)
+
+    init(_ policy: SelectionPolicy, size: Int) {
+        self.size = size
+        self.type = policy.type
+        self.order = policy.makeOrder()
+        for number in 0..<size { self.join(number) }
+    }
+
+    func select(_ count: Int) {
+        blackHole(self.order.select(upTo: count, using: &self.generator) { _ in true })
+    }
+
+    func joinAndLeave() {
+        self.join(self.size)
+        self.order.remove(Slot(self.size))
+    }
+
+    func renew() {
+        let slot = Slot(Int.random(in: 0..<self.size, using: &self.generator))
+        self.order.update(slot, self.drawPolicy())
+    }
+
+    private func join(_ number: Int) {
+        self.order.insert(Slot(number), PoolElementID(rawValue: UInt32(number + 1)), self.drawPolicy())
+    }
+
+    private func drawPolicy() -> PoolPolicy {
+        let weight = UInt32.random(in: 1...100, using: &self.generator)
+        let load = Load(rawValue: UInt32.random(in: 0 ... .max, using: &self.generator))
+        let (step, dpf) = (Load(fraction: 0.01), Load(fraction: 0.0001))
+        let distance = UInt32.random(in: 0...6, using: &self.generator) * 50
+        return switch self.type {
+        case .roundRobin: .roundRobin
+        case .weightedRoundRobin: .weightedRoundRobin(weight: weight)
+        case .random: .random
+        case .weightedRandom: .weightedRandom(weight: weight)
+        case .priority: .priority(weight)
+        case .leastUsed: .leastUsed(load: load)
+        case .leastUsedDegradation: .leastUsedDegradation(load: load, degradation: step)
+        case .priorityLeastUsed: .priorityLeastUsed(load: load, degradation: step)
+        case .randomizedLeastUsed: .randomizedLeastUsed(load: load)
+        case .randomizedPriorityLeastUsed: .randomizedPriorityLeastUsed(load: load, degradation: step)
+        case .randomizedLeastUsedDegradation: .randomizedLeastUsedDegradation(load: load, degradation: step)
+        case .priorityLeastUsedDegradation: .priorityLeastUsedDegradation(load: load, degradation: step)
+        case .randomizedPriorityLeastUsedDegradation:
+            .randomizedPriorityLeastUsedDegradation(load: load, degradation: step)
+        case .weightedRandomDPF: .weightedRandomDPF(weight: weight, dpf: dpf, distance: distance)
+        case .leastUsedDPF: .leastUsedDPF(load: load, dpf: dpf, distance: distance)
+        case .leastUsedDegradationDPF:
+            .leastUsedDegradationDPF(load: load, degradation: step, dpf: dpf, distance: distance)
+        default: preconditionFailure("policy \(self.type) has no values here")
+        }
+    }
+}
+
+/// SplitMix64 by Steele, Lea and Flood, public domain: the same numbers in every run.
+struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        self.state &+= 0x9e37_79b9_7f4a_7c15
+        var value = self.state
+        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
+        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
+        return value ^ value >> 31
+    }
+}
