@@ -5,12 +5,19 @@ extension PoolPolicy {
     ///
     ///     PoolPolicy.custom(PolicyType(rawValue: 0x8000_0101), words: [Load(fraction: 0.5).rawValue])
     ///
-    /// - Precondition: the type has bit 31 set; all others are the standards' (RFC 5356 §7.1).
+    /// - Precondition: the type has bit 31 set; all others are the standards' (RFC 5356 §7.1). Nor is it one of the private
+    ///   types that have a case here.
     public static func custom(_ type: PolicyType, words: [UInt32] = []) -> PoolPolicy {
         precondition(type.isPrivate, "a policy of one's own needs a type with bit 31 set")
+        precondition(!Self.privateTypes.contains(type), "this policy has a case of its own")
         return .unknown(
             type, words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> (24 - 8 * $0)) } })
     }
+
+    private static let privateTypes: Set<PolicyType> = [
+        .randomizedPriorityLeastUsed, .randomizedLeastUsedDegradation, .priorityLeastUsedDegradation,
+        .randomizedPriorityLeastUsedDegradation, .weightedRandomDPF, .leastUsedDPF, .leastUsedDegradationDPF,
+    ]
 
     /// The values as 32-bit words, in the order in which they are on the wire; octets over at the end are left out.
     public var words: [UInt32] {
