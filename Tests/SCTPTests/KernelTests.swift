@@ -62,6 +62,36 @@ extension SCTPSuite {
             try far.remove()
         }
 
+        @Test("The smoothed round-trip time is that of the path, though Linux counts it in ticks (RFC 6458 §8.2.2)")
+        func roundTrip() async throws {
+            let far = try await Namespace()
+            try far.addPath(0)
+            try far.addPath(1)
+            try run("tc", "qdisc", "add", "dev", "sctp0", "root", "netem", "delay", "120ms")
+            var options = SCTPEndpointOptions()
+            options.localAddresses = [Namespace.address(0, 2)]
+            let server = try await SCTPEndpoint(on: .kernel(on: far.loop), options: options)
+            let serving = Task(executorPreference: far.loop.tasks) {
+                for await batch in server.events {
+                    for case .message(let message, let id) in batch { try await server.send(message, on: id) }
+                }
+            }
+            options.localAddresses = [Namespace.address(0, 1)]
+            let client = try await LoggedEndpoint(.kernel, options)
+            let association = try await client.endpoint.connect(
+                to: SCTPPeer(addresses: [Namespace.address(0, 2)], port: server.port))
+            for byte in 0..<8 as Range<UInt8> {
+                try await client.endpoint.send(SCTPMessage(bytes: [byte]), on: association.id)
+                #expect(try await client.message().0.bytes == [byte])
+            }
+            let time = try #require(await client.endpoint.smoothedRoundTripTime(of: association.id))
+            #expect(.milliseconds(90) ... .milliseconds(250) ~= time, "\(time)")
+            await client.close()
+            await server.close(gracefulWithin: .zero)
+            try await serving.value
+            try far.remove()
+        }
+
         @Test("Kernel and userland stacks understand each other over UDP, both ways")
         func interoperability() async throws {
             let path = "/proc/sys/net/sctp/udp_port"
