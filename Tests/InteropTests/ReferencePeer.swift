@@ -21,11 +21,11 @@ enum ReferencePeer {
             ])
     }
 
-    static func startServer(port: Int = 1234) throws -> RunningProgram {
+    static func startServer(port: Int = 1234, policy: String = "RoundRobin") throws -> RunningProgram {
         try RunningProgram(
             path: "rspserver",
             [
-                "-echo", "-poolhandle=EchoPool", "-policy=RoundRobin", "-local=10.99.0.1:\(port)", "-asapannounce=off",
+                "-echo", "-poolhandle=EchoPool", "-policy=\(policy)", "-local=10.99.0.1:\(port)", "-asapannounce=off",
                 "-registrar=10.99.0.1:3863", "-loglevel=2", "-logcolor=off",
             ])
     }
