@@ -48,7 +48,8 @@ enum ReferencePeer {
     /// pingpongclient or calcappclient.
     static func startClient(_ name: String, pool: String, _ more: [String] = []) throws -> RunningProgram {
         try RunningProgram(
-            path: name, ["-poolhandle=\(pool)", "-asapannounce=off", "-registrar=10.99.0.1:3863"] + more)
+            path: "stdbuf",
+            ["-oL", name, "-poolhandle=\(pool)", "-asapannounce=off", "-registrar=10.99.0.1:3863"] + more)
     }
 
     static func startTerminal() throws -> RunningProgram {

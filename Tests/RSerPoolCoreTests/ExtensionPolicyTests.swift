@@ -173,7 +173,7 @@ struct DistancePolicyTests {
         #expect(cache.members(of: echo, now: at(seconds: 1))?.members.map(\.policy) == policies)
         var generator = SeededGenerator(seed: 9)
         let picks = (0..<5_000).compactMap {
-            cache.choose(from: echo, now: at(.milliseconds($0)), using: &generator)?.id.rawValue
+            cache.choose(from: echo, now: at(.milliseconds($0)), using: &generator)?.member.id.rawValue
         }
         #expect(isLikely(picks.count { $0 == 1 }, of: 5_000, 0.8))
     }

@@ -114,12 +114,65 @@ struct ResolutionCacheTests {
     @Test("Fresh until stale_cache_value has passed [ASAP-118, ASAP-119, ASAP-121, POL-031]")
     func staleness() {
         var generator = SeededGenerator(seed: 1)
-        var cache = ResolutionCache(staleCacheValue: .seconds(30))
+        var caching = Caching()
+        caching.refresh = .whenStale
+        var cache = ResolutionCache(staleCacheValue: .seconds(30), caching: caching)
         cache.store(Self.chooser(1), for: echo, now: at(seconds: 0))
         #expect(cache.members(of: echo, now: at(seconds: 29))?.members == [member(1)])
-        #expect(cache.choose(from: echo, now: at(seconds: 29), using: &generator) == member(1))
+        #expect(cache.choose(from: echo, now: at(seconds: 29), using: &generator)?.member == member(1))
         #expect(cache.members(of: echo, now: at(seconds: 30)) == nil)
-        #expect(cache.choose(from: echo, now: at(seconds: 30), using: &generator) == nil)
+        #expect(cache.choose(from: echo, now: at(seconds: 30), using: &generator)?.member == nil)
+    }
+
+    @Test("Refresh behind: a stale answer is given once more while a new one is asked for [ASAP-120]")
+    func behind() {
+        var generator = SeededGenerator(seed: 1)
+        var cache = ResolutionCache(staleCacheValue: .seconds(30))
+        cache.store(Self.chooser(1), for: echo, now: at(seconds: 0))
+        var due: [Bool?] = []
+        for second in [29, 30, 59, 60] {
+            due.append(cache.choose(from: echo, now: at(seconds: second), using: &generator)?.isRefreshDue)
+        }
+        #expect(due == [false, true, true, nil])
+        #expect(cache.members(of: echo, now: at(seconds: 30)) == nil, "who asks who is there waits for the new answer")
+    }
+
+    @Test("Refresh ahead: a new answer is asked for before the old one is stale [ARC-056]")
+    func ahead() {
+        var generator = SeededGenerator(seed: 1)
+        var caching = Caching()
+        caching.refresh = .ahead
+        var cache = ResolutionCache(staleCacheValue: .seconds(40), caching: caching)
+        cache.store(Self.chooser(1), for: echo, now: at(seconds: 0))
+        var due: [Bool?] = []
+        for second in [29, 30, 39, 40] {
+            due.append(cache.choose(from: echo, now: at(seconds: second), using: &generator)?.isRefreshDue)
+        }
+        #expect(due == [false, true, true, nil])
+    }
+
+    @Test(
+        "What goes by load is stale after a second, what counts choices at once, and neither is used when stale [ARC-057]",
+        arguments: [
+            (PoolPolicy.leastUsed(load: .idle), 999), (.randomizedLeastUsed(load: .idle), 999),
+            (.priorityLeastUsed(load: .idle, degradation: .idle), 999),
+            (.leastUsedDegradation(load: .idle, degradation: .idle), -1), (.roundRobin, 29_999), (.priority(1), 29_999),
+        ])
+    func perPolicy(policy: PoolPolicy, lastFresh: Int) {
+        var generator = SeededGenerator(seed: 1)
+        var cache = ResolutionCache(staleCacheValue: .seconds(30))
+        cache.store(MemberChooser(members: [member(1)], policy: policy), for: echo, now: at(seconds: 0))
+        for (moment, isThere) in [(lastFresh, lastFresh >= 0), (lastFresh + 1, false)] where moment >= 0 {
+            #expect((cache.members(of: echo, now: at(.milliseconds(moment))) != nil) == isThere)
+        }
+        if policy.load != nil {
+            let choice = cache.choose(from: echo, now: at(.milliseconds(lastFresh + 1)), using: &generator)
+            #expect(choice == nil)
+        }
+        #expect(cache.policy(of: echo) == policy.type)
+        var off = ResolutionCache(staleCacheValue: .seconds(30), caching: .off)
+        off.store(MemberChooser(members: [member(1)], policy: policy), for: echo, now: at(seconds: 0))
+        #expect(off.members(of: echo, now: at(seconds: 0)) == nil)
     }
 
     @Test("Zero caches nothing [ASAP-269]")
@@ -143,11 +196,13 @@ struct ResolutionCacheTests {
         var cache = ResolutionCache(staleCacheValue: .seconds(30))
         cache.store(Self.chooser(1, 2), for: echo, now: at(seconds: 0))
         cache.markUnreachable(ElementKey(pool: echo, id: id(1)))
-        for _ in 0..<3 { #expect(cache.choose(from: echo, now: at(seconds: 1), using: &generator)?.id == id(2)) }
+        for _ in 0..<3 { #expect(cache.choose(from: echo, now: at(seconds: 1), using: &generator)?.member.id == id(2)) }
         cache.markUnreachable(ElementKey(pool: echo, id: id(2)))
-        #expect(cache.choose(from: echo, now: at(seconds: 1), using: &generator) == nil)
+        #expect(cache.choose(from: echo, now: at(seconds: 1), using: &generator)?.member == nil)
         cache.store(Self.chooser(1, 2), for: echo, now: at(seconds: 2))
-        #expect(cache.choose(from: echo, now: at(seconds: 2), using: &generator)?.id == id(1), "a new answer forgives")
+        #expect(
+            cache.choose(from: echo, now: at(seconds: 2), using: &generator)?.member.id == id(1),
+            "a new answer forgives")
     }
 
     @Test("At the bound the pool that was used longest ago makes room")

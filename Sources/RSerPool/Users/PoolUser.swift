@@ -22,6 +22,8 @@ public actor PoolUser: Service {
         public var timers: ASAPTimers = .rfc
         /// The policies by which it chooses; lists by another one are used in the registrar's order.
         public var policies = PolicyCatalogue.standard
+        /// How long answers are used, by policy; `.off` for no cache at all.
+        public var caching = Caching()
         /// Heartbeats and retransmissions of SCTP tuned for a local network.
         public var fastFailureDetection = false
         /// Whether to fail a resolution as soon as every registrar has refused once; by default the hunt goes on until the
@@ -47,7 +49,7 @@ public actor PoolUser: Service {
     private var home: HomeLink
     private var resolver: Resolver
     private var cache: ResolutionCache
-    private var waiting: [PoolHandle: OneShot<Resolution>] = [:]
+    private var waiting: [PoolHandle: Waiting] = [:]
     /// Elements that the application was given to send to: only those may be reported (ASAP-169).
     private var used: Set<ElementKey> = []
     private var reportTimes: [ContinuousClock.Instant] = []
@@ -62,7 +64,8 @@ public actor PoolUser: Service {
         self.generator = host.makeGenerator()
         self.home = HomeLink(configured: [], timers: configuration.timers)
         self.resolver = Resolver(timers: configuration.timers)
-        self.cache = ResolutionCache(staleCacheValue: configuration.timers.staleCacheValue)
+        self.cache = ResolutionCache(
+            staleCacheValue: configuration.timers.staleCacheValue, caching: configuration.caching)
         self.watcher = PoolWatcher(configuration: configuration, host: host, logger: logger)
     }
 
@@ -123,7 +126,7 @@ public actor PoolUser: Service {
         self.home.use(sctpPort: nil, tcpPort: nil)
         self.watcher.end()
         let error = failure ?? PoolError(.stopped, "the pool user has stopped")
-        for waiter in self.waiting.sorted(by: { $0.key < $1.key }) { waiter.value.resolve(.failure(error)) }
+        for waiter in self.waiting.sorted(by: { $0.key < $1.key }) { waiter.value.outcome.resolve(.failure(error)) }
         self.waiting = [:]
     }
 
@@ -151,16 +154,9 @@ public actor PoolUser: Service {
     ///
     /// - Throws: ``PoolError``, `.noPoolElement` if all are known to be unreachable.
     public func choose(from pool: PoolHandle) async throws -> PoolMember {
-        if let member = self.chooseFromCache(pool) { return member }
-        let resolution = try await self.ask(pool, count: nil)
-        if let member = self.chooseFromCache(pool) { return member }
-        // Nothing is cached: the answer is used once.
-        var chooser = MemberChooser(
-            members: resolution.members, policy: resolution.policy, policies: self.configuration.policies)
-        guard let member = chooser.next(using: &self.generator) else {
+        guard let member = try await self.choose(from: pool, avoiding: []) else {
             throw PoolError(.noPoolElement, "no element of pool \(pool) can be reached")
         }
-        self.remember(ElementKey(pool: pool, id: member.id))
         return member
     }
 
@@ -178,21 +174,21 @@ public actor PoolUser: Service {
 
     /// One element by the pool's policy, none of `avoided`; nil when the registrar knows no other one either.
     func choose(from pool: PoolHandle, avoiding avoided: Set<PoolElementID>) async throws -> PoolMember? {
-        for isFresh in [false, true] {
-            if isFresh { self.cache.purge(pool) }
-            var chooser: MemberChooser
-            if let cached = self.cache.members(of: pool, now: self.host.clock.now) {
-                chooser = cached
-            } else {
-                let resolution = try await self.ask(pool, count: nil)
-                chooser = MemberChooser(members: resolution.members, policy: resolution.policy)
-            }
-            for id in avoided {
-                chooser.markUnreachable(id)
-                self.cache.markUnreachable(ElementKey(pool: pool, id: id))
-            }
+        func markAvoided() {
+            for id in avoided { self.cache.markUnreachable(ElementKey(pool: pool, id: id)) }
+        }
+        markAvoided()
+        if let member = self.chooseFromCache(pool) { return member }
+        // Where the registrar counts choices, no more than this one is asked for; should that be one to avoid, all are.
+        let countsChoices = self.cache.policy(of: pool)?.countsChoices ?? false
+        for count in countsChoices ? [1, nil] : [nil] as [Int?] {
+            let resolution = try await self.ask(pool, count: count)
+            markAvoided()
             if let member = self.chooseFromCache(pool) { return member }
             // Nothing is cached: the answer is used once.
+            var chooser = MemberChooser(
+                members: resolution.members, policy: resolution.policy, policies: self.configuration.policies)
+            for id in avoided { chooser.markUnreachable(id) }
             guard let member = chooser.next(using: &self.generator) else { continue }
             self.remember(ElementKey(pool: pool, id: member.id))
             return member
@@ -219,9 +215,8 @@ public actor PoolUser: Service {
 
     /// A business card names a pool: it is asked for unless it is known (RFC 5352 §3.9 BC1).
     func heard(of pool: PoolHandle) {
-        guard !self.hasEnded, self.cache.members(of: pool, now: self.host.clock.now) == nil else { return }
-        self.carryOut(self.resolver.request(HandleResolution(pool: pool, count: nil), now: self.host.clock.now))
-        self.setAlarm()
+        guard self.cache.members(of: pool, now: self.host.clock.now) == nil else { return }
+        _ = try? self.request(pool, count: nil)
     }
 
     /// Reports an element that could not be reached, to the home registrar (RFC 5352 §3.5), and leaves it out of further
@@ -287,22 +282,39 @@ public actor PoolUser: Service {
 
     // MARK: Requests
 
+    /// An answer that is waited for, by as many as want the same.
+    private struct Waiting {
+        let outcome = OneShot<Resolution>()
+        let count: Int?
+    }
+
     private func ask(_ pool: PoolHandle, count: Int?) async throws -> Resolution {
-        guard !self.hasEnded else { throw PoolError(.stopped, "the pool user has stopped") }
-        let waiter = self.waiting[pool] ?? OneShot()
-        if self.waiting[pool] == nil {
-            self.waiting[pool] = waiter
-            let request = HandleResolution(pool: pool, count: count.map { UInt32(clamping: max(0, $0)) })
-            self.carryOut(self.resolver.request(request, now: self.host.clock.now))
-            self.setAlarm()
+        // One request a pool is open at a time: who wants another number of elements comes after it.
+        while let open = self.waiting[pool], open.count != count {
+            _ = try? await open.outcome.value()
+            try Task.checkCancellation()
         }
-        return try await waiter.value()
+        return try await self.request(pool, count: count).value()
+    }
+
+    private func request(_ pool: PoolHandle, count: Int?) throws(PoolError) -> OneShot<Resolution> {
+        guard !self.hasEnded else { throw PoolError(.stopped, "the pool user has stopped") }
+        if let open = self.waiting[pool] { return open.outcome }
+        let waiting = Waiting(count: count)
+        self.waiting[pool] = waiting
+        let request = HandleResolution(pool: pool, count: count.map { UInt32(clamping: max(0, $0)) })
+        self.carryOut(self.resolver.request(request, now: self.host.clock.now))
+        self.setAlarm()
+        return waiting.outcome
     }
 
     private func chooseFromCache(_ pool: PoolHandle) -> PoolMember? {
-        let member = self.cache.choose(from: pool, now: self.host.clock.now, using: &self.generator)
-        if let member { self.remember(ElementKey(pool: pool, id: member.id)) }
-        return member
+        guard let choice = self.cache.choose(from: pool, now: self.host.clock.now, using: &self.generator) else {
+            return nil
+        }
+        self.remember(ElementKey(pool: pool, id: choice.member.id))
+        if choice.isRefreshDue { _ = try? self.request(pool, count: nil) }
+        return choice.member
     }
 
     /// Most elements remembered as used; the memory starts anew beyond.
@@ -357,7 +369,7 @@ public actor PoolUser: Service {
     }
 
     private func fail(_ pool: PoolHandle, _ error: PoolError) {
-        self.waiting.removeValue(forKey: pool)?.resolve(.failure(error))
+        self.waiting.removeValue(forKey: pool)?.outcome.resolve(.failure(error))
     }
 
     // MARK: Events
@@ -420,7 +432,7 @@ public actor PoolUser: Service {
             let resolution = Resolution(
                 pool: response.pool, policy: policy ?? .roundRobin, members: members,
                 registrar: self.home.homeEndpoint ?? "", isFromCache: false)
-            self.waiting.removeValue(forKey: response.pool)?.resolve(.success(resolution))
+            self.waiting.removeValue(forKey: response.pool)?.outcome.resolve(.success(resolution))
         case .failed(let causes):
             guard wasAskedFor else { return }
             self.cache.purge(response.pool)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import RSerPoolWire
+internal import RSerPoolWire
 
 extension SelectionPolicy {
     /// The distance-sensitive policies (draft-dreibholz-rserpool-delay): a distance penalty factor, DPF, says what a

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import RSerPoolWire
+internal import RSerPoolWire
 
 extension SelectionPolicy {
     /// Hybrids of the policies of RFC 5356, under rsplib's private numbers. Their users draw where the registrar draws, and

@@ -2,7 +2,7 @@
 
 internal import CSocketLoop
 package import NetworkAddress
-package import SocketLoop
+internal import SocketLoop
 
 #if canImport(Glibc)
 internal import Glibc
@@ -85,6 +85,9 @@ package actor UDPPort: Port {
             return SocketAddress(address).map { [$0.ip] } ?? []
         }
     }
+
+    /// UDP measures none.
+    package nonisolated func smoothedRoundTripTime(of link: LinkID) -> Duration? { nil }
 
     package func close(within limit: Duration) async {
         guard !self.isClosed else { return }

@@ -107,7 +107,10 @@ public enum PoolPolicy: Hashable, Sendable {
         switch self {
         case .leastUsed(let load), .randomizedLeastUsed(let load): load
         case .leastUsedDegradation(let load, _), .priorityLeastUsed(let load, _): load
-        case .roundRobin, .weightedRoundRobin, .random, .weightedRandom, .priority, .unknown: nil
+        case .randomizedPriorityLeastUsed(let load, _), .randomizedLeastUsedDegradation(let load, _): load
+        case .priorityLeastUsedDegradation(let load, _), .randomizedPriorityLeastUsedDegradation(let load, _): load
+        case .leastUsedDPF(let load, _, _), .leastUsedDegradationDPF(let load, _, _, _): load
+        case .roundRobin, .weightedRoundRobin, .random, .weightedRandom, .priority, .weightedRandomDPF, .unknown: nil
         }
     }
 
@@ -118,7 +121,18 @@ public enum PoolPolicy: Hashable, Sendable {
         case .randomizedLeastUsed: .randomizedLeastUsed(load: load)
         case .leastUsedDegradation(_, let degradation): .leastUsedDegradation(load: load, degradation: degradation)
         case .priorityLeastUsed(_, let degradation): .priorityLeastUsed(load: load, degradation: degradation)
-        case .roundRobin, .weightedRoundRobin, .random, .weightedRandom, .priority, .unknown: nil
+        case .randomizedPriorityLeastUsed(_, let degradation):
+            .randomizedPriorityLeastUsed(load: load, degradation: degradation)
+        case .randomizedLeastUsedDegradation(_, let degradation):
+            .randomizedLeastUsedDegradation(load: load, degradation: degradation)
+        case .priorityLeastUsedDegradation(_, let degradation):
+            .priorityLeastUsedDegradation(load: load, degradation: degradation)
+        case .randomizedPriorityLeastUsedDegradation(_, let degradation):
+            .randomizedPriorityLeastUsedDegradation(load: load, degradation: degradation)
+        case .leastUsedDPF(_, let dpf, let distance): .leastUsedDPF(load: load, dpf: dpf, distance: distance)
+        case .leastUsedDegradationDPF(_, let degradation, let dpf, let distance):
+            .leastUsedDegradationDPF(load: load, degradation: degradation, dpf: dpf, distance: distance)
+        case .roundRobin, .weightedRoundRobin, .random, .weightedRandom, .priority, .weightedRandomDPF, .unknown: nil
         }
     }
 
