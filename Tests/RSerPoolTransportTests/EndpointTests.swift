@@ -63,7 +63,8 @@ struct EndpointTests {
     func random(seed: UInt64) throws {
         var chance = HostGenerator(seed: (seed, 1, 2, 3))
         let pieces = [
-            "sctp", "tcp", "tls", "stls", ":", ":", ",", "/", "/udp=", "[", "]", "*", "::1", "2001:db8::", "192.0.2.1", "0",
+            "sctp", "tcp", "tls", "stls", ":", ":", ",", "/", "/udp=", "[", "]", "*", "::1", "2001:db8::", "192.0.2.1",
+            "0",
             "3863", "65536", "99999999999999999999", "a", "-", "_", ".", " ", "\n", "\u{0}",
             "é", "👩‍👩‍👧", "\u{202e}", "%eth0",
         ]

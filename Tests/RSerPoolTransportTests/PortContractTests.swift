@@ -401,4 +401,78 @@ struct PortContractTests {
         await client.close()
         await server.close()
     }
+
+    @Test("Who does not read holds the far end back; nothing is lost, and it goes on", arguments: Carrier.available)
+    func paused(_ carrier: Carrier) async throws {
+        let sent = Locked(0)
+        let fill: @Sendable (any Port, LinkID) -> Void = { port, link in
+            while sent.withLock({ $0 }) < 3_000 {
+                let number = sent.withLock { $0 }
+                guard (try? port.send(OutboundMessage(message(number, length: 4_000)), on: link)) != nil else { return }
+                sent.withLock { $0 = number + 1 }
+            }
+        }
+        let server = try await TestPort.open(
+            carrier, options: { $0.sendBufferLimit = 65_536 },
+            reaction: { event, port in
+                switch event {
+                case .up(let link): fill(port, link.id)
+                case .writable(let link): fill(port, link)
+                default: break
+                }
+                return true
+            })
+        let client = try await TestPort.open(
+            carrier, acceptsLinks: false,
+            reaction: { event, port in
+                if case .up(let link) = event { port.setReading(false, on: link.id) }
+                return true
+            })
+        let link = try await client.link(to: server).here.id
+        // Until the server stands still: nothing has come for a while.
+        var before = -1
+        while before != sent.withLock({ $0 }) {
+            before = sent.withLock { $0 }
+            try await client.loop.clock.sleep(for: .milliseconds(300))
+        }
+        #expect(before < 3_000, "\(before) messages of 4 000 octets have left without being read")
+        try await client.onLoop { $0.setReading(true, on: link) }
+        for expected in 0..<3_000 { try #require(number(of: try await client.message().message) == expected) }
+        await client.close()
+        await server.close()
+    }
+
+    @Test(
+        "What SCTP had not begun to send when its link ends is handed back, in order, before the end [ARC-065]",
+        arguments: Carrier.available.filter(\.isSCTP))
+    func unsent(_ carrier: Carrier) async throws {
+        let server = try await TestPort.open(
+            carrier,
+            reaction: { event, port in
+                if case .up(let link) = event { port.setReading(false, on: link.id) }
+                return true
+            })
+        let client = try await TestPort.open(carrier, acceptsLinks: false)
+        let (here, there) = try await client.link(to: server)
+        let count = try await client.onLoop { port in
+            var count = 0
+            while (try? port.send(OutboundMessage(message(count, length: 8_000)), on: here.id)) != nil { count += 1 }
+            return count
+        }
+        try await server.onLoop { $0.abort(there.id) }
+        var unsent: [Int] = []
+        let reason: LinkDownReason = try await client.next("the end") { event in
+            if case .unsent(let message, _) = event {
+                unsent.append(number(of: InboundMessage(bytes: message.bytes)))
+                #expect(message.payloadProtocol == 11)
+            }
+            if case .down(_, let reason) = event { return reason }
+            return nil
+        }
+        #expect(reason == .aborted)
+        #expect(!unsent.isEmpty)
+        #expect(unsent == Array((count - unsent.count)..<count), "the last ones, in order")
+        await client.close()
+        await server.close()
+    }
 }
