@@ -143,9 +143,7 @@ extension Session: PortReceiver {
     private func received(_ card: BusinessCard, on link: LinkID) {
         guard self.binding?.link == link, let member = self.binding?.member else { return }
         self.preferred = card.members.filter { $0.id != member.id }
-        if let pool = self.pool, card.pool != pool || card.isLeaving {
-            self.user.assumeIsolated { $0.heard(of: card.pool) }
-        }
+        if card.pool != self.pool || card.isLeaving { self.user.assumeIsolated { $0.heard(of: card.pool) } }
         guard card.isLeaving else { return }
         if self.leaving.count >= Self.maxLeaving { self.leaving = [] }
         self.leaving.insert(member.id)
@@ -198,6 +196,8 @@ extension Session: PortReceiver {
         guard let binding = self.binding, binding.link == link else { return }
         self.binding = nil
         self.stopAttemptTimer()
+        // Our own end says nothing about the element.
+        guard !self.isClosed else { return }
         var text = "the link ended (\(reason.rawValue))"
         // Who ends in good order what has been served is not dead, and may be asked again.
         let isDone = reason == .shutdown && binding.wasHeard && !self.outbox.isRequestOut
@@ -212,7 +212,6 @@ extension Session: PortReceiver {
         let error = PoolError(.elementFailed, "\(binding.member.id) failed: \(text)")
         self.handlerAnswer.take()?.resolve(.failure(error))
         self.repeatsRequest = self.outbox.isRequestOut
-        guard !self.isClosed else { return }
         for piece in self.outbox.linkLost(unsent: binding.unsent) { self.fail(piece, error) }
         self.tell(.disconnected(binding.member.id, reason: text))
         self.wake()

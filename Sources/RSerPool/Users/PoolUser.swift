@@ -427,7 +427,8 @@ public actor PoolUser: Service {
         case .members(let policy, let members):
             let members = members.heard(in: self.home.dialect)
             let chooser = MemberChooser(members: members, policy: policy, policies: self.configuration.policies)
-            self.cache.store(chooser, for: response.pool, now: now)
+            // What was asked for with a number is that question's alone: the list for choices, and how far it is used, stay.
+            if self.waiting[response.pool]?.count == nil { self.cache.store(chooser, for: response.pool, now: now) }
             guard wasAskedFor else { return }
             let resolution = Resolution(
                 pool: response.pool, policy: policy ?? .roundRobin, members: members,
