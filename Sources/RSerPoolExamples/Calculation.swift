@@ -94,10 +94,13 @@ public enum Calculation {
         _ job: Message, for session: ServedSession, _ bench: Bench, _ host: Host
     ) async throws {
         var job = job
+        var owed = 0.0
         while job.completed < job.size {
             try await host.clock.sleep(for: self.step)
-            let done = await bench.speedOfOne * (self.step / .seconds(1))
-            job.completed = min(job.size, job.completed + UInt64(done))
+            owed += await bench.speedOfOne * (self.step / .seconds(1))
+            let done = UInt64(min(owed, 1e18))
+            owed -= Double(done)
+            job.completed += min(job.size - job.completed, done)
             try await session.keep(job.with(.request).bytes)
         }
         try await self.send(job.with(.complete), to: session)
@@ -124,11 +127,14 @@ public enum Calculation {
     private static let step = Duration.milliseconds(20)
 
     /// Hands in a job and waits until some element has finished it. Who refuses it is left for the next one.
-    public static func calculate(_ job: Job, in pool: PoolHandle, as user: PoolUser) async throws -> Result {
+    public static func calculate(
+        _ job: Job, in pool: PoolHandle, as user: PoolUser, configuration: Session.Configuration = .init()
+    ) async throws -> Result {
         let clock = ContinuousClock()
         let begin = clock.now
         for _ in 0..<Self.attempts {
-            let finished = try await user.withSession(with: pool) { session -> PoolElementID? in
+            let finished = try await user.withSession(with: pool, configuration: configuration) {
+                session -> PoolElementID? in
                 try await session.send(
                     Message(kind: .request, job: job.number, size: job.size).bytes,
                     payloadProtocol: Self.payloadProtocol)

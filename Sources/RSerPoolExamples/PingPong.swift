@@ -41,7 +41,7 @@ public enum PingPong {
                 let length = UInt16(truncatingIfNeeded: 20 + text.count)
                 try await session.send(
                     [2, 0] + length.octets + message.octets + next.octets + text, answering: request)
-                next += 1
+                next &+= 1
                 // From now on another element can go on.
                 try await session.keep(Self.mark + next.octets)
             }

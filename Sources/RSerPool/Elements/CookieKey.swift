@@ -6,7 +6,8 @@ internal import RSerPoolWire
 /// The secret with which the elements of a pool sign the state cookies that they give their users to keep (RFC 5352 §3.8).
 ///
 /// All elements of a pool have the same one, so that each can verify what another one has signed; users cannot read or change
-/// it unnoticed. (They can read the state: it is signed, not encrypted; and they can send an old cookie again.)
+/// it unnoticed. What a signature does not do: the state can be read, as it is not encrypted; an old cookie can be sent again;
+/// and a user can present a cookie that was given to another one. Put into the state what tells users and times apart.
 ///
 ///     +---------------+
 ///     |  Version = 1  |

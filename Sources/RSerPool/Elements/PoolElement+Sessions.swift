@@ -35,8 +35,10 @@ extension PoolElement {
 
     func received(data message: InboundMessage, on id: LinkID) {
         // Once it is over nobody answers any more; the end of the association tells the user.
-        guard let link = self.links[id], !self.isOver else { return }
+        guard let link = self.links[id], !self.isOver, !link.isRefused else { return }
         guard self.begin(link) else { return }
+        link.isWaiting = false
+        link.lastTraffic = self.host.clock.now
         let request = Request(
             bytes: message.bytes, stream: message.stream, payloadProtocol: message.payloadProtocol, source: link.source)
         if !link.inbox.put(request) {
@@ -70,7 +72,8 @@ extension PoolElement {
     }
 
     func received(_ echo: CookieEcho, on id: LinkID) {
-        guard let link = self.links[id], !self.isOver else { return }
+        // Once the session has begun its state is the service's.
+        guard let link = self.links[id], !self.isOver, !link.isRefused, !link.hasBegun else { return }
         guard let key = self.configuration.cookieKey else {
             link.state = echo.octets
             _ = self.begin(link)
@@ -82,6 +85,7 @@ extension PoolElement {
             self.tell(link) { () throws(WireError) in
                 try ASAPError(causes: [ErrorCause(.rejectedForSecurity)]).encoded()
             }
+            link.isRefused = true
             self.port(of: link)?.shutdown(id)
             return
         }
@@ -132,15 +136,17 @@ extension PoolElement {
     /// Waits while there is no room.
     func transmit(_ bytes: [UInt8], payloadProtocol: UInt32, stream: UInt16, over link: ServedLink) async throws {
         let message = OutboundMessage(bytes: bytes, payloadProtocol: payloadProtocol, stream: stream)
+        link.lastTraffic = self.host.clock.now
         while true {
             do throws(TransportError) {
                 return try self.hand(message, to: link)
             } catch {
-                if error.code == .messageTooLong {
+                guard error.code == .bufferFull else {
+                    guard error.code != .noSuchLink else { throw self.userGone(link) }
                     throw PoolError(
-                        .configurationInvalid, "a message of \(bytes.count) octets is too long: \(error.message)")
+                        .configurationInvalid,
+                        "a message of \(bytes.count) octets on stream \(stream) cannot be sent: \(error.message)")
                 }
-                guard error.code == .bufferFull else { throw self.userGone(link) }
             }
             guard await link.room.wait() else {
                 try Task.checkCancellation()
@@ -218,6 +224,7 @@ extension PoolElement {
         guard now - since < self.configuration.drainLimit else { return self.hasLeft() }
         self.leavingCheckAt = min(now + Self.leavingCheck, since + self.configuration.drainLimit)
         for link in self.links.values where link.isWaiting && link.inbox.count == 0 {
+            guard link.lastTraffic.map({ now - $0 >= Self.leavingGrace }) ?? true else { continue }
             self.port(of: link)?.shutdown(link.id)
         }
     }

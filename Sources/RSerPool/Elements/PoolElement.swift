@@ -515,6 +515,13 @@ public actor PoolElement: Service {
             self.report(error.causes, about: message, on: link)
             return
         }
+        // Registrars come over SCTP: who uses the service over TCP has nothing to say to the registration.
+        if link.port == self.servicePort?.id {
+            switch decoded.message {
+            case .cookieEcho, .businessCard: break
+            default: return self.logger.debug("a user's control message ignored")
+            }
+        }
         switch decoded.message {
         case .registrationResponse(let response) where response.pool == self.pool && response.id == self.id:
             if self.home.isRegistrarLink(link) { self.carryOut(self.registration.received(response, now: now)) }

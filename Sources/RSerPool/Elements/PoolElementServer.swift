@@ -11,7 +11,7 @@ public import ServiceLifecycle
 ///     let server = PoolElementServer(
 ///         in: "CountPool", registrars: .list(.sctp("192.0.2.1")), host: try SocketHost.open(), logger: logger
 ///     ) { session in
-///         for try await request in session.requests {
+///         for await request in session.requests {
 ///             try await session.send(request.bytes, answering: request)
 ///         }
 ///     }

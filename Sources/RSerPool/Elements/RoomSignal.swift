@@ -2,58 +2,54 @@
 
 internal import SocketLoop
 
-/// Tells one waiting sender that there is room again on its link; and remembers whether the link has a worker.
+/// Tells waiting senders that there is room again on their link.
 final class RoomSignal: Sendable {
     private struct State {
-        var isBusy = false
         var hasRoom = false
         var isFinished = false
-        var waiter: CheckedContinuation<Bool, Never>?
+        var waiters: [UInt64: CheckedContinuation<Bool, Never>] = [:]
+        var lastWaiter: UInt64 = 0
     }
 
     private let state = Locked(State())
 
-    /// - Returns: true the first time.
-    func becomeBusy() -> Bool {
-        self.state.withLock { state in
-            defer { state.isBusy = true }
-            return !state.isBusy
-        }
-    }
-
-    func signal() { self.end(isFinished: false) }
+    func signal() { self.resumeAll(isFinished: false) }
 
     /// The link is over.
-    func finish() { self.end(isFinished: true) }
+    func finish() { self.resumeAll(isFinished: true) }
 
-    private func end(isFinished: Bool) {
-        let waiter = self.state.withLock { state in
+    private func resumeAll(isFinished: Bool) {
+        let waiters = self.state.withLock { state in
             state.isFinished = state.isFinished || isFinished
-            let waiter = state.waiter
-            state.waiter = nil
-            if waiter == nil { state.hasRoom = true }
-            return waiter
+            if state.waiters.isEmpty { state.hasRoom = true }
+            defer { state.waiters = [:] }
+            return state.waiters.sorted { $0.key < $1.key }.map(\.value)
         }
-        waiter?.resume(returning: !isFinished)
+        for waiter in waiters { waiter.resume(returning: !isFinished) }
     }
 
     /// - Returns: false when the link is over, or the task was cancelled.
     func wait() async -> Bool {
-        await withTaskCancellationHandler {
+        let number = self.state.withLock { state in
+            state.lastWaiter += 1
+            return state.lastWaiter
+        }
+        return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let outcome: Bool? = self.state.withLock { state in
-                    if state.isFinished { return false }
+                    if state.isFinished || Task.isCancelled { return false }
                     if state.hasRoom {
                         state.hasRoom = false
                         return true
                     }
-                    state.waiter = continuation
+                    state.waiters[number] = continuation
                     return nil
                 }
                 if let outcome { continuation.resume(returning: outcome) }
             }
         } onCancel: {
-            self.finish()
+            let waiter = self.state.withLock { $0.waiters.removeValue(forKey: number) }
+            waiter?.resume(returning: false)
         }
     }
 }

@@ -12,6 +12,8 @@ final class ServedLink: Sendable {
         var isWaiting = false
         var isPaused = false
         var isLeaving = false
+        var isRefused = false
+        var lastTraffic: ContinuousClock.Instant?
         var state: [UInt8]?
         var card: BusinessCard?
         /// Taken out of the inbox together, and not yet handed out.
@@ -35,7 +37,7 @@ final class ServedLink: Sendable {
             .joined(separator: ",")
         self.framing = framing
         self.hasControlChannel = hasControlChannel
-        self.inbox = Mailbox(limit: limit)
+        self.inbox = Mailbox(limit: limit, outlivesReaders: true)
     }
 
     /// Somebody serves it.
@@ -54,6 +56,18 @@ final class ServedLink: Sendable {
     var isPaused: Bool {
         get { self.values.withLock { $0.isPaused } }
         set { self.values.withLock { $0.isPaused = newValue } }
+    }
+
+    /// Its cookie was not ours: nothing that it sends is taken any more.
+    var isRefused: Bool {
+        get { self.values.withLock { $0.isRefused } }
+        set { self.values.withLock { $0.isRefused = newValue } }
+    }
+
+    /// When something was last sent or received.
+    var lastTraffic: ContinuousClock.Instant? {
+        get { self.values.withLock { $0.lastTraffic } }
+        set { self.values.withLock { $0.lastTraffic = newValue } }
     }
 
     var isLeaving: Bool { self.values.withLock { $0.isLeaving } }
@@ -78,8 +92,8 @@ final class ServedLink: Sendable {
     func next() async -> PoolElement.Request? {
         if let request = self.values.withLock({ $0.batch.popFirst() }) { return request }
         self.isWaiting = true
+        defer { self.isWaiting = false }
         guard var batch = await self.inbox.next()?[...] else { return nil }
-        self.isWaiting = false
         let request = batch.popFirst()
         self.values.withLock { [batch] in $0.batch = batch }
         return request

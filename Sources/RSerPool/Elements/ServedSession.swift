@@ -6,7 +6,7 @@ public import RSerPoolWire
 ///
 ///     let server = PoolElementServer(in: "CountPool", registrars: …, host: host, logger: logger) { session in
 ///         var count = session.state.flatMap(Count.init) ?? Count()
-///         for try await request in session.requests {
+///         for await request in session.requests {
 ///             count.add(request.bytes)
 ///             try await session.send(count.bytes, answering: request)
 ///             try await session.keep(count.bytes)
@@ -33,13 +33,14 @@ public struct ServedSession: Sendable {
     public var businessCard: BusinessCard? { self.link.card }
 
     /// The element is leaving its pool: it takes what this user still sends, and wants the session to come to an end. The user
-    /// has been told, and moves when no request is out.
+    /// has been told, and moves when no request is out. A session in which nothing was sent or received for a second, and whose
+    /// closure waits in ``requests``, is then ended; all others within ``PoolElement/Configuration/drainLimit``.
     public var isLeaving: Bool { self.link.isLeaving }
 
     /// What the user sends, in order, without the control channel. Ends when the user is gone, or has moved.
     ///
     /// At most ``PoolElement/Configuration/maxPendingRequests`` wait: over TCP the user is held back then, over SCTP the
-    /// association is aborted. For one reader.
+    /// association is aborted. For one reader at a time: two tasks that read at once are a fault of the program, and trap.
     public var requests: Requests { Requests(session: self) }
 
     /// Sends a message to the user, waiting while the transport has no room.

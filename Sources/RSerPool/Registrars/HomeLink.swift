@@ -112,8 +112,9 @@ struct HomeLink: Sendable {
 
     func send(_ bytes: [UInt8], on link: LinkID) -> Bool {
         let message = OutboundMessage(bytes: bytes, payloadProtocol: ASAPMessage.payloadProtocol)
+        guard let port = self.port(of: link) else { return false }
         do {
-            try self.port(of: link)?.send(message, on: link)
+            try port.send(message, on: link)
             return true
         } catch {
             return false

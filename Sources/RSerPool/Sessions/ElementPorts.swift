@@ -21,6 +21,9 @@ final class ElementPorts {
     private let framing: StreamFraming
     private let isFast: Bool
     private var ports: [LinkScheme: any Port] = [:]
+    /// Being opened, for the first who wants one and those who come meanwhile.
+    private var opening: [LinkScheme: OneShot<Void>] = [:]
+    private var isClosed = false
 
     init(host: Host, framing: StreamFraming, isFast: Bool) {
         self.host = host
@@ -61,19 +64,36 @@ final class ElementPorts {
     private nonisolated(nonsending) func port(
         _ kind: LinkScheme, _ scheme: PortOptions.Scheme, _ receiver: any PortReceiver
     ) async throws(PoolError) -> any Port {
-        if let port = self.ports[kind] { return port }
+        while true {
+            guard !self.isClosed else { throw PoolError(.stopped, "the session is closed") }
+            if let port = self.ports[kind] { return port }
+            guard let other = self.opening[kind] else { break }
+            do { try await other.value() } catch { throw PoolError(.stopped, "the task was cancelled") }
+        }
+        let mine = OneShot<Void>()
+        self.opening[kind] = mine
+        defer {
+            self.opening[kind] = nil
+            mine.resolve(.success(()))
+        }
+        let port: any Port
         do throws(TransportError) {
-            let port = try await self.host.transport.open(
+            port = try await self.host.transport.open(
                 PortOptions(scheme: scheme, fastFailureDetection: self.isFast), receiver: receiver)
-            self.ports[kind] = port
-            return port
         } catch {
             throw PoolError(.endpointUnusable, "cannot open a \(kind.rawValue) endpoint: \(error.message)")
         }
+        guard !self.isClosed else {
+            await port.close(within: .zero)
+            throw PoolError(.stopped, "the session is closed")
+        }
+        self.ports[kind] = port
+        return port
     }
 
     /// Ends all links in good order, then closes.
     nonisolated(nonsending) func close(within limit: Duration) async {
+        self.isClosed = true
         let ports = self.ports
         self.ports = [:]
         for kind in [LinkScheme.sctp, .tcp, .udp] { await ports[kind]?.close(within: limit) }

@@ -14,7 +14,7 @@ extension Session: PortReceiver {
 
     private func handle(_ event: LinkEvent) {
         switch event {
-        case .up(let link): self.attempts[link.id]?.resolve(.success(()))
+        case .up(let link): self.attempts[link.id]?.outcome.resolve(.success(()))
         case .message(let message, let link): self.received(message, on: link)
         case .writable(let link): if self.binding?.link == link { self.pump() }
         case .unsent(let message, let link):
@@ -24,10 +24,9 @@ extension Session: PortReceiver {
             guard message.payloadProtocol != ASAPMessage.payloadProtocol, !self.isClosed else { return }
             if self.binding?.link == link {
                 self.binding?.unsent.append(data)
-            } else if self.retiring[link] != nil {
+            } else {
                 // The element that was left has died before it had everything.
-                _ = self.outbox.append(data, options: .useDefault, wantsAnswer: false)
-                self.goOn()
+                self.retiring[link]?.binding.unsent.append(data)
             }
         case .down(let link, let reason): self.ended(link, reason)
         }
@@ -53,17 +52,20 @@ extension Session: PortReceiver {
                 try self.transmit(piece.data, over: binding)
             } catch {
                 // Room, or the end of the link, is told.
-                guard error.code == .messageTooLong else { return }
+                if error.code == .bufferFull || error.code == .noSuchLink { return }
                 self.fail(
                     self.outbox.removeNext(),
                     PoolError(
                         .configurationInvalid,
-                        "a message of \(piece.data.bytes.count) octets is too long: \(error.message)"))
+                        "a message of \(piece.data.bytes.count) octets on stream \(piece.data.stream) cannot be sent: \(error.message)"
+                    ))
                 continue
             }
             self.outbox.handOverNext()
             if piece.wantsAnswer {
                 self.startAttemptTimer()
+                // Its answer is read even where the reader of the events is behind.
+                binding.route.port.setReading(true, on: binding.link)
             } else if case .message(let ticket)? = self.tickets.removeValue(forKey: piece.number) {
                 ticket.resolve(.success(binding.member.id))
             }
@@ -96,38 +98,49 @@ extension Session: PortReceiver {
 
     /// Elements that are remembered as leaving; the memory starts anew beyond.
     private static let maxLeaving = 1_024
+    /// Elements of a card that are tried before the policy decides.
+    private static let maxPreferred = 16
 
-    private func received(_ raw: InboundMessage, on link: LinkID) {
+    func received(_ raw: InboundMessage, on link: LinkID) {
         let isBound = self.binding?.link == link
-        guard !self.isClosed, let binding = isBound ? self.binding : self.retiring[link] else { return }
+        if !isBound, let attempt = self.attempts[link] { return attempt.early.append(raw) }
+        guard !self.isClosed, let binding = isBound ? self.binding : self.retiring[link]?.binding else { return }
         let message = binding.route.framing?.inbound(raw) ?? raw
         let element = binding.member.id
-        if isBound {
-            self.binding?.wasHeard = true
-            self.failed = []
-        }
         guard message.payloadProtocol != ASAPMessage.payloadProtocol else {
             // Control messages never reach the application (RFC 5352 §3, ASAP-009).
             return self.received(control: message, on: link)
         }
         let data = Message(
             bytes: message.bytes, stream: message.stream, payloadProtocol: message.payloadProtocol, element: element)
+        if isBound { self.binding?.wasHeard = true }
         if isBound, let waiter = self.handlerAnswer {
             self.handlerAnswer = nil
             return waiter.resolve(.success(data))
         }
-        guard isBound, let piece = self.outbox.answered() else { return self.tell(.message(data), on: link) }
+        let piece = isBound ? self.outbox.answered() : nil
+        if isBound { self.achievedSomething() }
+        guard let piece else { return self.tell(.message(data), on: link) }
         self.stopAttemptTimer()
+        if self.inbox.isPaused { binding.route.port.setReading(false, on: link) }
         if case .request(let ticket)? = self.tickets.removeValue(forKey: piece.number) {
             ticket.resolve(.success(data))
         }
         self.pump()
     }
 
+    /// An answer, or data that nobody had to ask for: who failed before may be tried again.
+    private func achievedSomething() {
+        self.failed = []
+        self.restlessness = .zero
+        self.lookingSince = nil
+    }
+
     private func received(control message: InboundMessage, on link: LinkID) {
         switch try? ASAPMessage.decode(message.bytes[...]).message {
         case .cookie(let cookie):
             self.cookie = cookie.octets
+            self.refusesCookie = []
             self.outbox.checkpoint()
         case .businessCard(let card): self.received(card, on: link)
         case .error(let error) where self.binding?.link == link:
@@ -142,22 +155,28 @@ extension Session: PortReceiver {
     /// BC1 and BC2 of RFC 5352 §3.9.
     private func received(_ card: BusinessCard, on link: LinkID) {
         guard self.binding?.link == link, let member = self.binding?.member else { return }
-        self.preferred = card.members.filter { $0.id != member.id }
-        if card.pool != self.pool || card.isLeaving { self.user.assumeIsolated { $0.heard(of: card.pool) } }
+        if card.pool == self.pool {
+            self.preferred = card.members.lazy.map(\.id).filter { $0 != member.id }.prefix(Self.maxPreferred).map { $0 }
+        }
+        if self.binding?.hasNamedPool == false, card.pool != self.pool || card.isLeaving {
+            self.binding?.hasNamedPool = true
+            self.user.assumeIsolated { $0.heard(of: card.pool) }
+        }
         guard card.isLeaving else { return }
-        if self.leaving.count >= Self.maxLeaving { self.leaving = [] }
-        self.leaving.insert(member.id)
+        if self.leaving.count >= Self.maxLeaving { self.leaving = [:] }
+        self.leaving[member.id] = self.host.clock.now
         if let pool = self.pool { self.user.assumeIsolated { $0.setAside(member.id, in: pool) } }
         self.binding?.isLeaving = true
         self.pump()
     }
 
     func tell(_ event: Event, on link: LinkID? = nil) {
-        let hasRoom = self.inbox.put(event)
-        guard !hasRoom, let binding = self.binding, let link = link ?? self.binding?.link, binding.link == link else {
-            return
-        }
-        binding.route.port.setReading(false, on: link)
+        guard !self.inbox.put(event) else { return }
+        // Who was left, and floods, is cut off; it has been given the time to finish.
+        if let link, let (former, _) = self.retiring[link] { return former.route.port.abort(link) }
+        // While an answer is waited for, reading goes on: the next message is that answer.
+        guard let binding = self.binding, !self.outbox.isRequestOut, self.handlerAnswer == nil else { return }
+        binding.route.port.setReading(false, on: binding.link)
     }
 
     /// The reader has caught up.
@@ -167,6 +186,10 @@ extension Session: PortReceiver {
     }
 
     // MARK: Ends
+
+    private func growRestless() {
+        self.restlessness = min(max(self.restlessness * 2, Self.firstPause), Self.longestPause)
+    }
 
     /// Ends the link to the element; what follows waits for its `.down`.
     func endBinding(_ reason: String, isReported: Bool) {
@@ -179,20 +202,26 @@ extension Session: PortReceiver {
     /// Leaves the element in good order: what was sent still arrives.
     private func leave() {
         guard let binding = self.binding else { return }
-        self.retiring[binding.link] = binding
+        self.retiring[binding.link] = (binding, self.outbox.leaveLink())
         self.binding = nil
-        _ = self.outbox.linkLost(unsent: [])
+        if !binding.wasHeard { self.growRestless() }
         self.former = (binding.member, "it leaves the pool")
         self.tell(.disconnected(binding.member.id, reason: "it leaves the pool"))
+        binding.route.port.setReading(true, on: binding.link)
         binding.route.port.shutdown(binding.link)
         self.wake()
     }
 
     private func ended(_ link: LinkID, _ reason: LinkDownReason) {
         if let attempt = self.attempts[link] {
-            attempt.resolve(.failure(PoolError(.elementFailed, "the link ended (\(reason.rawValue))")))
+            attempt.hasEnded = true
+            attempt.outcome.resolve(.failure(PoolError(.elementFailed, "the link ended (\(reason.rawValue))")))
         }
-        self.retiring[link] = nil
+        if let (former, taken) = self.retiring.removeValue(forKey: link), !former.unsent.isEmpty, !self.isClosed {
+            let error = PoolError(.elementFailed, "\(former.member.id) ended before it had everything")
+            for piece in self.outbox.restore(former.unsent, taken: taken) { self.fail(piece, error) }
+            self.goOn()
+        }
         guard let binding = self.binding, binding.link == link else { return }
         self.binding = nil
         self.stopAttemptTimer()
@@ -204,6 +233,7 @@ extension Session: PortReceiver {
         var isReported = !isDone
         if case .ending(let reason, let reports) = binding.phase { (text, isReported) = (reason, reports) }
         if !isDone { self.failed.insert(binding.member.id) }
+        if !binding.wasHeard || isDone { self.growRestless() }
         if binding.hasRejectedCookie { self.refusesCookie.insert(binding.member.id) }
         if isReported, let pool = self.pool {
             self.user.assumeIsolated { $0.reportUnreachable(binding.member.id, in: pool) }

@@ -41,10 +41,19 @@ public actor Session {
         var unsent: [SessionOutbox.Data] = []
         /// The element wants to be left as soon as nothing is out.
         var isLeaving = false
-        /// It has sent something.
+        /// It has sent data.
         var wasHeard = false
+        /// One of its cards has had a pool asked for.
+        var hasNamedPool = false
         var wasGivenCookie = false
         var hasRejectedCookie = false
+    }
+
+    /// An attempt to connect. What the far end says, and that it ends, may come before the task that waits for it goes on.
+    final class Attempt {
+        let outcome = OneShot<Void>()
+        var hasEnded = false
+        var early: [InboundMessage] = []
     }
 
     /// Someone who waits for a piece of the outbox.
@@ -70,33 +79,40 @@ public actor Session {
     nonisolated let configuration: Configuration
     nonisolated let inbox: SessionInbox
     let ports: ElementPorts
+    /// For copies to all elements.
+    let copyPorts: ElementPorts
     var outbox = SessionOutbox()
     var tickets: [UInt64: Ticket] = [:]
     var binding: Binding?
-    /// Attempts to connect.
-    var attempts: [LinkID: OneShot<Void>] = [:]
-    /// Links to elements that were left in good order.
-    var retiring: [LinkID: Binding] = [:]
+    var attempts: [LinkID: Attempt] = [:]
+    /// Links to elements that were left in good order, and what they had taken.
+    var retiring: [LinkID: (binding: Binding, taken: SessionOutbox.Taken)] = [:]
     var attemptTimer: TimerID?
     /// Whom the fail-over handler waits for.
     var handlerAnswer: OneShot<Message>?
     /// The newest state cookie (RFC 5352 §3.8).
     var cookie: [UInt8]?
     /// The order of fail-over that the element's newest business card names (§3.9).
-    var preferred: [PoolMember] = []
+    var preferred: [PoolElementID] = []
     /// Whom the session was bound to last, and why not any more.
     var former: (member: PoolMember, reason: String)?
     var repeatsRequest = false
-    /// Elements that failed since one last gave a sign of life.
+    /// Elements that failed since something was last achieved.
     var failed: Set<PoolElementID> = []
-    /// Elements that have said that they leave the pool.
-    var leaving: Set<PoolElementID> = []
+    /// Elements that have said that they leave the pool, and when.
+    var leaving: [PoolElementID: ContinuousClock.Instant] = [:]
+    /// How long to wait before the next element: grows while links end without having been of use.
+    var restlessness = Duration.zero
+    /// Since when an element has been looked for; nil once something was achieved.
+    var lookingSince: ContinuousClock.Instant?
     /// Elements that cannot read the session's cookie.
     var refusesCookie: Set<PoolElementID> = []
     /// Somebody has asked to be connected.
     var wantsBinding = false
     /// Wakes the task that binds.
     let wakeUps = Mailbox<Void>(limit: 1)
+    /// The pause between two looks for an element.
+    var resting: OneShot<Void>?
     var isClosed = false
 
     init(
@@ -111,8 +127,12 @@ public actor Session {
         self.host = user.host
         self.configuration = configuration
         self.inbox = SessionInbox(limit: configuration.maxPendingEvents)
-        self.ports = ElementPorts(
-            host: user.host, framing: configuration.streamFraming, isFast: user.configuration.fastFailureDetection)
+        func makePorts() -> ElementPorts {
+            ElementPorts(
+                host: user.host, framing: configuration.streamFraming, isFast: user.configuration.fastFailureDetection)
+        }
+        self.ports = makePorts()
+        self.copyPorts = makePorts()
     }
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { self.host.executor.asUnownedSerialExecutor() }
@@ -166,7 +186,7 @@ public actor Session {
     /// Sends a message that wants no answer. Returns when the transport has taken it: that is all that can be known here.
     ///
     /// - Returns: who got it.
-    /// - Throws: ``PoolError`` with its ``PoolError/fate``, or `CancellationError`: then it was not sent.
+    /// - Throws: ``PoolError`` with its ``PoolError/fate``, or `CancellationError`: then it may just have been sent.
     @discardableResult
     public func send(
         _ bytes: [UInt8], payloadProtocol: UInt32 = 0, stream: UInt16 = 0, options: SendOptions = .useDefault
@@ -230,19 +250,20 @@ public actor Session {
 
     private func timedOut(_ number: UInt64, after timeout: Duration) {
         guard case .request(let ticket)? = self.tickets[number] else { return }
-        let fate = self.abandon(number, becauseSilent: true)
+        let fate = self.abandon(number)
         ticket.resolve(.failure(PoolError(.timedOut, "no answer within \(timeout)", fate: fate)))
     }
 
     /// Nobody waits for a piece any more. If it is out, its link has to end, or its late answer would be taken for the next
     /// request's.
     @discardableResult
-    private func abandon(_ number: UInt64, becauseSilent: Bool = false) -> RequestFate {
+    private func abandon(_ number: UInt64) -> RequestFate {
         self.tickets[number] = nil
         guard let (piece, isOut) = self.outbox.withdraw(number) else { return .notExecuted }
         if isOut {
             self.stopAttemptTimer()
-            self.endBinding("a request was given up", isReported: becauseSilent)
+            // Its time was the caller's own: no proof that nobody reaches the element.
+            self.endBinding("a request was given up", isReported: false)
         }
         return piece.fate
     }
@@ -259,12 +280,13 @@ public actor Session {
 
     /// Ends it; ``PoolUser/withSession(with:_:)`` does that.
     func close() async {
-        guard !self.isClosed else { return }
         self.isClosed = true
         self.stopAttemptTimer()
         for piece in self.outbox.removeAll() { self.fail(piece, PoolError(.stopped, "the session is closed")) }
+        self.resting?.resolve(.success(()))
         self.wakeUps.finish()
         self.inbox.finish()
         await self.ports.close(within: .seconds(1))
+        await self.copyPorts.close(within: .seconds(1))
     }
 }

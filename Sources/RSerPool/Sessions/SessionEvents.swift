@@ -3,7 +3,8 @@
 internal import RSerPoolTransport
 internal import SocketLoop
 
-/// What happens in a session, in order, for one reader (``Session/events``).
+/// What happens in a session, in order, for one reader (``Session/events``); two tasks that read at once are a fault of the
+/// program, and trap.
 ///
 /// While more than ``Session/Configuration/maxPendingEvents`` wait, or a mebioctet of messages, nothing more is read from the
 /// element: it is held back. While nobody reads, the newest 64 events are kept and older ones dropped.
@@ -61,7 +62,7 @@ final class SessionInbox: Sendable {
             let event = self.events[self.first]
             self.first += 1
             self.octets -= Self.octets(of: event)
-            if self.first > 64, 2 * self.first > self.events.count || self.first == self.events.count {
+            if self.first == self.events.count || (self.first > 64 && 2 * self.first > self.events.count) {
                 self.events.removeFirst(self.first)
                 self.first = 0
             }
@@ -82,6 +83,8 @@ final class SessionInbox: Sendable {
     init(limit: Int) {
         self.limit = max(1, limit)
     }
+
+    var isPaused: Bool { self.state.withLock { $0.isPaused } }
 
     var hasReader: Bool { self.state.withLock { $0.readers > 0 } }
 

@@ -272,6 +272,7 @@ public actor PoolUser: Service {
             do {
                 let result = try await body(session)
                 await session.close()
+                group.cancelAll()
                 return result
             } catch {
                 await session.close()

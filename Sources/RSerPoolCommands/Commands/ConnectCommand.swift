@@ -65,8 +65,17 @@ struct ConnectCommand: FailingCommand {
         _ = try await withServices([user], logger: common.logger) {
             switch command.service {
             case .calculation:
-                for await line in InputLines() where !line.isEmpty { try await command.calculate(line, handle, user) }
-            case .lines, .pingPong, .download:
+                for await line in InputLines() where !line.isEmpty {
+                    try await command.calculate(line, handle, user, settings)
+                }
+            case .download:
+                // An element serves one file in each session.
+                for await line in InputLines() where !line.isEmpty {
+                    try await user.withSession(with: handle, element: element, configuration: settings) { session in
+                        try await Download.fetch(line, over: session, to: FileHandle.standardOutput)
+                    }
+                }
+            case .lines, .pingPong:
                 try await user.withSession(with: handle, element: element, configuration: settings) { session in
                     var number: UInt64 = 0
                     for await line in InputLines() where !line.isEmpty {
@@ -81,32 +90,32 @@ struct ConnectCommand: FailingCommand {
     private func exchange(_ line: String, _ number: UInt64, _ session: Session) async throws {
         let clock = ContinuousClock()
         let begin = clock.now
-        switch self.service {
-        case .lines, .calculation:
+        guard self.service == .pingPong else {
             let answer = try await session.request(Array(line.utf8))
             let text = String(decoding: answer.bytes, as: UTF8.self)
             self.tell(
                 text,
                 [("answer", .string(text)), ("element", answer.element.json), ("elapsed", (clock.now - begin).json)])
-        case .pingPong:
-            let pong = try await PingPong.ping(number, line, over: session)
-            self.tell(
-                "pong \(pong.reply) from \(pong.element)",
-                [
-                    ("reply", .integer(pong.reply)), ("element", pong.element.json),
-                    ("elapsed", (clock.now - begin).json),
-                ])
-        case .download:
-            try await Download.fetch(line, over: session, to: FileHandle.standardOutput)
+            return
         }
+        let pong = try await PingPong.ping(number, line, over: session)
+        self.tell(
+            "pong \(pong.reply) from \(pong.element)",
+            [
+                ("reply", .integer(pong.reply)), ("element", pong.element.json),
+                ("elapsed", (clock.now - begin).json),
+            ])
     }
 
-    private func calculate(_ line: String, _ pool: PoolHandle, _ user: PoolUser) async throws {
+    private func calculate(
+        _ line: String, _ pool: PoolHandle, _ user: PoolUser, _ settings: Session.Configuration
+    ) async throws {
         guard let size = UInt64(line) else {
             throw CommandFailure(.usage, "\(line): the size of a job is a number, 1000000 for example")
         }
         let number = UInt32.random(in: 1...UInt32.max)
-        let result = try await Calculation.calculate(Calculation.Job(number: number, size: size), in: pool, as: user)
+        let result = try await Calculation.calculate(
+            Calculation.Job(number: number, size: size), in: pool, as: user, configuration: settings)
         self.tell(
             "\(size) calculations done by \(result.element)",
             [("size", .integer(size)), ("element", result.element.json), ("elapsed", result.elapsed.json)])

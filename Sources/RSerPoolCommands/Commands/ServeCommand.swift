@@ -100,7 +100,7 @@ struct ServeDownloadCommand: ServingCommand {
             logger: common.logger
         ) { name, offset, count in
             // Nothing but files that lie right in the directory.
-            guard !name.isEmpty, !name.contains("/"), !name.hasPrefix("."),
+            guard !name.isEmpty, !name.contains("/"), !name.hasPrefix("."), offset <= UInt64(Int64.max),
                 let file = try? FileHandle(forReadingFrom: directory.appendingPathComponent(name))
             else { return nil }
             defer { try? file.close() }

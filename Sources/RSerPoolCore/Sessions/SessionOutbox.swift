@@ -39,11 +39,19 @@ package struct SessionOutbox: Sendable {
         }
     }
 
-    /// Something that this link has taken.
-    private struct HandedOver: Sendable {
+    /// Something that a link has taken.
+    fileprivate struct HandedOver: Sendable {
         let number: UInt64
         let options: SendOptions
     }
+
+    /// What a link has taken, the newest last, as far as it is remembered.
+    package struct Taken: Sendable {
+        fileprivate var pieces: [HandedOver] = []
+    }
+
+    /// Stands for what was not ours to repeat.
+    private static let aside = UInt64.max
 
     /// Pieces that wait at a time; more callers are refused.
     package static let maxPieces = 4_096
@@ -56,7 +64,7 @@ package struct SessionOutbox: Sendable {
     /// The request that is out.
     private var outstanding: Piece?
     private var lastNumber: UInt64 = 0
-    private var handedOver: [HandedOver] = []
+    private var taken = Taken()
     /// Messages that were sent since the element's state was last given to us to keep, or since the session began.
     package private(set) var sinceCheckpoint = 0
     /// Requests that more than one element may have got, over all the session's life.
@@ -102,9 +110,14 @@ package struct SessionOutbox: Sendable {
         self.note(0, options)
     }
 
+    /// The link has taken something that is not to be repeated for anybody: a handler's message, a copy for all.
+    package mutating func handOverAside() {
+        self.note(Self.aside, [])
+    }
+
     private mutating func note(_ number: UInt64, _ options: SendOptions) {
-        self.handedOver.append(HandedOver(number: number, options: options))
-        if self.handedOver.count >= 2 * Self.maxRemembered { self.handedOver.removeFirst(Self.maxRemembered) }
+        self.taken.pieces.append(HandedOver(number: number, options: options))
+        if self.taken.pieces.count >= 2 * Self.maxRemembered { self.taken.pieces.removeFirst(Self.maxRemembered) }
     }
 
     /// ``next`` can never be sent, being too long for example.
@@ -148,12 +161,33 @@ package struct SessionOutbox: Sendable {
     /// - Parameter unsent: what the transport had not begun to send, in order: it was not executed.
     /// - Returns: pieces that are not to go to another element.
     package mutating func linkLost(unsent: [Data]) -> [Piece] {
+        var pieces = self.pieces(of: unsent, taken: self.taken)
+        // It was sent before what was not.
+        if let request = self.outstanding.take() { pieces.insert(request, at: 0) }
+        self.taken = Taken()
+        return self.putBack(pieces)
+    }
+
+    /// The link is left in good order, with no request out: what it has taken still arrives, unless ``restore(_:taken:)`` follows.
+    package mutating func leaveLink() -> Taken {
+        defer { self.taken = Taken() }
+        return self.taken
+    }
+
+    /// A link that was left has ended before it had sent everything.
+    /// - Returns: pieces that are not to go to another element.
+    package mutating func restore(_ unsent: [Data], taken: Taken) -> [Piece] {
+        self.putBack(self.pieces(of: unsent, taken: taken))
+    }
+
+    /// What a link handed back are the last ones that it took, in the same order.
+    private mutating func pieces(of unsent: [Data], taken: Taken) -> [Piece] {
         var pieces: [Piece] = []
-        let known = self.handedOver.suffix(unsent.count)
+        let known = taken.pieces.suffix(unsent.count)
         for (index, data) in unsent.enumerated() {
-            // The last ones that the link took, in the same order.
             let position = known.endIndex - unsent.count + index
             let entry = position >= known.startIndex ? known[position] : HandedOver(number: 0, options: [])
+            if entry.number == Self.aside { continue }
             if var request = self.outstanding, request.number == entry.number {
                 self.outstanding = nil
                 request.handOvers -= 1
@@ -163,11 +197,14 @@ package struct SessionOutbox: Sendable {
                 pieces.append(Piece(number: entry.number, data: data, options: entry.options, wantsAnswer: false))
             }
         }
-        // It was sent before what was not.
-        if let request = self.outstanding.take() { pieces.insert(request, at: 0) }
+        return pieces
+    }
+
+    /// Puts pieces in front of those that wait.
+    /// - Returns: those that may not go elsewhere.
+    private mutating func putBack(_ pieces: [Piece]) -> [Piece] {
         self.queue.replaceSubrange(..<self.firstWaiting, with: pieces.filter(\.mayGoElsewhere))
         self.firstWaiting = 0
-        self.handedOver = []
         return pieces.filter { !$0.mayGoElsewhere }
     }
 

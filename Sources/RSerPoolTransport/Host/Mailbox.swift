@@ -11,10 +11,13 @@ package final class Mailbox<Element: Sendable>: Sendable {
     }
 
     private let limit: Int
+    private let outlivesReaders: Bool
     private let state = Locked(State())
 
-    package init(limit: Int) {
+    /// - Parameter outlivesReaders: whether another task may go on where one was cancelled; else a cancelled reader ends the box.
+    package init(limit: Int, outlivesReaders: Bool = false) {
         self.limit = limit
+        self.outlivesReaders = outlivesReaders
     }
 
     package var count: Int { self.state.withLock { $0.elements.count } }
@@ -52,7 +55,7 @@ package final class Mailbox<Element: Sendable>: Sendable {
                         defer { state.elements = [] }
                         return .some(state.elements)
                     }
-                    if state.isFinished { return .some(nil) }
+                    if state.isFinished || Task.isCancelled { return .some(nil) }
                     precondition(state.waiter == nil, "two tasks empty one mailbox")
                     state.waiter = continuation
                     return nil
@@ -60,7 +63,9 @@ package final class Mailbox<Element: Sendable>: Sendable {
                 if let elements { continuation.resume(returning: elements) }
             }
         } onCancel: {
-            self.finish()
+            guard self.outlivesReaders else { return self.finish() }
+            let waiter = self.state.withLock { $0.waiter.take() }
+            waiter?.resume(returning: nil)
         }
     }
 }

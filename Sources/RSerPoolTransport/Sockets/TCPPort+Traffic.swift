@@ -39,6 +39,12 @@ extension TCPPort {
         }
     }
 
+    /// Goes on with what has come before its receiver wanted nothing more.
+    func cutAgain(_ number: UInt64) {
+        guard let connection = self.connections[number], !connection.isPaused, !connection.input.isEmpty else { return }
+        self.cut(connection, 0)
+    }
+
     /// Finds the messages in what was kept and the first `count` octets of `scratch`, and hands them up.
     private func cut(_ connection: TCPConnection, _ count: Int) {
         var bytes: ArraySlice<UInt8>
@@ -67,6 +73,8 @@ extension TCPPort {
             bytes = bytes.dropFirst(length)
             self.tell(.message(message, self.link(connection)))
             guard self.isAlive(connection) else { return }
+            // What is here already waits for its receiver too.
+            if connection.isPaused { break }
         }
         self.keep(connection, bytes, isUntouched: bytes.count == arrived)
     }
@@ -78,6 +86,10 @@ extension TCPPort {
             return
         }
         connection.input = Array(bytes)
+        if connection.isPaused {
+            connection.partialSince = nil
+            return
+        }
         if !isUntouched || connection.partialSince == nil { connection.partialSince = self.loop.clock.now }
         if connection.partialTimer == nil { self.watchPartial(connection, for: self.limits.partialMessage) }
     }

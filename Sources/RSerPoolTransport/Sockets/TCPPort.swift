@@ -101,7 +101,11 @@ package actor TCPPort: Port {
     package nonisolated func setReading(_ isReading: Bool, on link: LinkID) {
         self.assumeIsolated { port in
             guard let connection = port.connection(link) else { return }
+            guard connection.isPaused == isReading else { return }
             connection.isPaused = !isReading
+            if isReading, !connection.input.isEmpty {
+                port.loop.call { [number = connection.number] in port.assumeIsolated { $0.cutAgain(number) } }
+            }
             guard connection.isReading || !isReading else { return }
             port.setInterest(
                 connection,

@@ -92,7 +92,10 @@ package actor UDPPort: Port {
     package func close(within limit: Duration) async {
         guard !self.isClosed else { return }
         self.isClosed = true
-        for number in self.sockets.keys.sorted() { self.discard(number) }
+        for number in self.sockets.keys.sorted() {
+            self.discard(number)
+            self.tell(.down(LinkID(port: self.id, number: number), .closed))
+        }
         self.receiver = nil
     }
 
@@ -164,8 +167,13 @@ package actor UDPPort: Port {
             throw TransportError(
                 .messageTooLong, "\(bytes.count) octets, a datagram has at most \(Self.maxMessageLength)")
         }
-        // What is not taken is lost, as on the way; an error about an earlier datagram comes with the next event.
-        _ = systemSend(socket.descriptor, bytes, bytes.count, CInt(MSG_DONTWAIT) | CInt(MSG_NOSIGNAL))
+        // What is not taken is lost, as on the way. An error here is about an earlier datagram: nobody is there.
+        let sent = systemSend(socket.descriptor, bytes, bytes.count, CInt(MSG_DONTWAIT) | CInt(MSG_NOSIGNAL))
+        let error = StreamSocket.SystemError(number: errno)
+        guard sent < 0, [ECONNREFUSED, EHOSTUNREACH, ENETUNREACH].contains(error.number) else { return }
+        self.discard(link.number)
+        let reason: LinkDownReason = error.number == ECONNREFUSED ? .refused : error.downReason
+        self.loop.call { [receiver = self.receiver] in receiver?.received(.down(link, reason), from: self) }
     }
 
     fileprivate func ready(_ number: UInt64, _ events: Interest) {

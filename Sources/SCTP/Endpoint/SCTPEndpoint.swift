@@ -152,12 +152,15 @@ public actor SCTPEndpoint {
         if self.socket.shutdown(id) { self.associations[id]?.phase = .shuttingDown(isTold: true) }
     }
 
-    /// Ends an association at once; what has not arrived is lost. `down(_, .closed)` follows after this call.
+    /// Ends an association at once; what has not arrived is lost. `sendFailed` for what the stack had not been given, and
+    /// `down(_, .closed)` follow after this call.
     /// Unknown associations are ignored: they have just ended.
     public func abort(_ id: AssociationID) {
         guard let association = self.associations.removeValue(forKey: id) else { return }
         self.socket.abort(id)
+        let unsent = association.queue.removeAll()
         self.abandon(association, SCTPError(.closed, "\(id) was aborted"))
+        for message in unsent { self.later(.sendFailed(id, message)) }
         self.later(.down(id, .closed))
         self.checkClosing()
     }
