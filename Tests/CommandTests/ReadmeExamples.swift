@@ -17,6 +17,22 @@ func serve() async throws {
     try await element.run()
 }
 
+func serveSessions(key: CookieKey) async throws {
+    var configuration = PoolElement.Configuration(registrars: .list(.sctp("127.0.0.1")))
+    configuration.cookieKey = key
+    let server = PoolElementServer(
+        pool: "CountPool", configuration: configuration, host: try SocketHost.shared(), logger: Logger(label: "count")
+    ) { session in
+        var count = session.state?.first ?? 0
+        for await request in session.requests {
+            count &+= 1
+            try await session.send([count], answering: request)
+            try await session.keep([count])
+        }
+    }
+    try await server.run()
+}
+
 func use() async throws {
     let user = PoolUser(
         registrars: .list(.sctp("127.0.0.1"), .tcp("127.0.0.1")), host: try SocketHost.shared(),
@@ -40,7 +56,7 @@ struct ReadmeTests {
         let blocks = readme.components(separatedBy: "```swift\n").dropFirst().compactMap {
             $0.components(separatedBy: "```").first
         }
-        #expect(blocks.count == 2)
+        #expect(blocks.count == 3)
         for block in blocks {
             let function = try #require(block.components(separatedBy: "\n\n").last)
             #expect(source.contains(function), "\(function)")
