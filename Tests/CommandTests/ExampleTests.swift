@@ -111,7 +111,7 @@ struct ExampleTests {
         back.program.signal(SIGKILL)
     }
 
-    @Test("Jobs go where there is room, and one whose element dies is finished by another [ARC-049, ARC-072]")
+    @Test("Jobs go where there is room, and one whose element dies is finished by another [ARC-049, ARC-072, ARC-023]")
     func calculation() async throws {
         let registrar = try await RunningRegistrar.start()
         var elements: [String: RunningProgram] = [:]

@@ -21,7 +21,7 @@ internal import SocketLoop
 ///
 /// An element that leaves in good order says so on the control channel; the session finishes the request that is out and moves.
 ///
-/// Bounds: one request is out at a time, ``SessionOutbox/maxPieces`` (4 096) wait; one cookie is kept.
+/// Bounds: one request is out at a time, 4 096 pieces wait to be sent; one cookie is kept.
 public actor Session {
     /// A link to the element that the session is bound to.
     struct Binding {

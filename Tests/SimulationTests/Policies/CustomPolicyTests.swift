@@ -65,7 +65,7 @@ struct CustomPolicyTests {
         }
     }
 
-    @Test("Registrar and pool user that have it go by it, as loads change too")
+    @Test("Registrar and pool user that have it go by it, as loads change too [ARC-047]")
     func everywhere() throws {
         let registrar = try self.lab.startRegistrar { $0.policies.add(.mostUsed) }
         let idle = try self.element("idle", 0.1, at: registrar)

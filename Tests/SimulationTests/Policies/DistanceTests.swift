@@ -48,7 +48,7 @@ struct DistanceTests {
         .leastUsedDPF(load: Load(fraction: load), dpf: Load(fraction: 0.001), distance: distance)
     }
 
-    @Test("The near one is preferred until it is busier than the way to the far one is long")
+    @Test("The near one is preferred until it is busier than the way to the far one is long [ARC-053]")
     func nearAndFar() throws {
         let registrar = try self.lab.start()
         let near = try self.register(registrar, 1, latency: 5, Self.leastUsed(0.1, claimed: 900))

@@ -294,7 +294,11 @@ struct ScenarioTests {
         try lab.world.shutDown()
     }
 
-    @Test("Resolved where nobody is: a user hears at once that the pool is unknown, and later who has come [ASAP-127]")
+    @Test(
+        """
+        Resolved where nobody is: a user hears at once that the pool is unknown, and later who has come \
+        [ASAP-127, ARC-031]
+        """)
     func emptyThenFull() throws {
         let lab = ClientWorld()
         let registrar = try lab.startRegistrar()

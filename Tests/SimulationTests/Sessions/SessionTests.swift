@@ -218,7 +218,8 @@ struct SessionTests {
         #expect(second.node.inspect { second.element.assumeIsolated { $0.rejectedCookies } } >= 1)
     }
 
-    @Test("Mode 2: the fail-over handler talks to the new element before what waits is sent [ARC-066, ARC-067]")
+    @Test(
+        "Mode 2: the fail-over handler talks to the new element before what waits is sent [ARC-026, ARC-066, ARC-067]")
     func handler() throws {
         var lab = try SessionLab()
         try lab.addEchoes(2)
@@ -287,7 +288,7 @@ struct SessionTests {
     }
 
     @Test(
-        "A process that is element and user at once sends its card; plain users send none [ASAP-222, ASAP-233, ARC-068]"
+        "A process that is element and user at once sends its card; plain users send none [ASAP-222, ASAP-233, ARC-068, ARC-022, ASAP-231, ASAP-232]"
     )
     func identity() throws {
         var lab = try SessionLab()
@@ -401,7 +402,7 @@ struct SessionTests {
         }
     }
 
-    @Test("Mode 1: a first server, and on failure the next one in one call, which reports [ARC-063]")
+    @Test("Mode 1: a first server, and on failure the next one in one call, which reports [ARC-063, ARC-026, ARC-048]")
     func modeOne() throws {
         var lab = try SessionLab()
         try lab.addEchoes(2)
