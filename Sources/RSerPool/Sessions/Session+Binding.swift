@@ -44,7 +44,8 @@ extension Session {
 
     private func bindIfWanted() async {
         while self.isBindingWanted, !Task.isCancelled {
-            if self.restlessness > .zero {
+            // What is to be sent waits only when it has happened again and again.
+            if self.restlessness > (self.outbox.isEmpty ? .zero : Self.firstPause) {
                 await self.rest(for: self.restlessness)
                 guard self.isBindingWanted else { return }
             }
@@ -167,7 +168,8 @@ extension Session {
         }
         guard !self.isClosed else { throw CancellationError() }
         guard !attempt.hasEnded else { throw Failure(reason: "it ended the link at once") }
-        let binding = Binding(link: link, member: member, route: route, phase: .preparing)
+        let binding = Binding(
+            link: link, member: member, route: route, phase: .preparing, since: self.host.clock.now)
         self.wantsBinding = false
         self.binding = binding
         try await self.prepare(binding, attempt.early)
@@ -310,7 +312,7 @@ extension Session {
             let link = try route.port.connect(to: route.remote)
             defer { route.port.shutdown(link) }
             try await self.whenUp(link)
-            try self.transmit(data, over: Binding(link: link, member: member, route: route, phase: .up))
+            try self.transmit(data, over: Binding(link: link, member: member, route: route, phase: .up, since: self.host.clock.now))
             return true
         } catch {
             return false

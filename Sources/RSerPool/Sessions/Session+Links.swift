@@ -187,7 +187,11 @@ extension Session: PortReceiver {
 
     // MARK: Ends
 
-    private func growRestless() {
+    /// A link that stood for a while was of use, whether or not anything was heard.
+    private static let standing = Duration.seconds(1)
+
+    private func growRestless(after binding: Binding) {
+        guard self.host.clock.now - binding.since < Self.standing else { return self.achievedSomething() }
         self.restlessness = min(max(self.restlessness * 2, Self.firstPause), Self.longestPause)
     }
 
@@ -204,7 +208,7 @@ extension Session: PortReceiver {
         guard let binding = self.binding else { return }
         self.retiring[binding.link] = (binding, self.outbox.leaveLink())
         self.binding = nil
-        if !binding.wasHeard { self.growRestless() }
+        if !binding.wasHeard { self.growRestless(after: binding) }
         self.former = (binding.member, "it leaves the pool")
         self.tell(.disconnected(binding.member.id, reason: "it leaves the pool"))
         binding.route.port.setReading(true, on: binding.link)
@@ -232,8 +236,8 @@ extension Session: PortReceiver {
         let isDone = reason == .shutdown && binding.wasHeard && !self.outbox.isRequestOut
         var isReported = !isDone
         if case .ending(let reason, let reports) = binding.phase { (text, isReported) = (reason, reports) }
+        if !binding.wasHeard || isDone { self.growRestless(after: binding) }
         if !isDone { self.failed.insert(binding.member.id) }
-        if !binding.wasHeard || isDone { self.growRestless() }
         if binding.hasRejectedCookie { self.refusesCookie.insert(binding.member.id) }
         if isReported, let pool = self.pool {
             self.user.assumeIsolated { $0.reportUnreachable(binding.member.id, in: pool) }

@@ -37,6 +37,7 @@ public actor Session {
         let member: PoolMember
         let route: ElementPorts.Route
         var phase: Phase
+        let since: ContinuousClock.Instant
         /// What its transport had taken and could not begin to send.
         var unsent: [SessionOutbox.Data] = []
         /// The element wants to be left as soon as nothing is out.

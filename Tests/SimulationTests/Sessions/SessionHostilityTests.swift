@@ -139,6 +139,27 @@ struct SessionHostilityTests {
         #expect(attempts < 30, "\(attempts) in 20 s")
     }
 
+    @Test("A service that ends each session behind its answer is asked again at once, and is not reported")
+    func oneShot() throws {
+        var lab = try SessionLab()
+        try lab.addServer(1) { session in
+            for await request in session.requests {
+                try await session.send(request.bytes, answering: request)
+                return
+            }
+        }
+        let clock = lab.user.node.host.clock
+        let outcome = lab.user.session { session in
+            for number in 0..<20 as Range<UInt8> {
+                #expect(try await session.request([number]).bytes == [number])
+                // Until the end of the session has been heard of.
+                try await clock.sleep(for: .milliseconds(10))
+            }
+        }
+        try lab.lab.value(outcome, within: .seconds(1))
+        #expect(lab.registrar.statistics(.unreachableReports) == 0)
+    }
+
     @Test("A card full of names leads nowhere but to elements that the registrar knows")
     func forgedCard() throws {
         var lab = try SessionLab()
