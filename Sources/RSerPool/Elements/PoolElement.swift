@@ -178,6 +178,8 @@ public actor PoolElement: Service {
     /// - Throws: ``PoolError`` when the registration is rejected for good, or an endpoint cannot be opened.
     public func run() async throws {
         defer { self.eventSink.finish() }
+        // Else what the closure says could never be told.
+        if self.configuration.load != nil { try self.setLoad(self.policy.load ?? .idle) }
         let addresses = try await self.configuration.registrars.addresses(onlySCTP: true)
         self.home = HomeLink(configured: addresses, timers: self.configuration.timers)
         let port = try await self.openPort()

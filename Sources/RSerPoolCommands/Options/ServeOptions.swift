@@ -79,7 +79,7 @@ struct ServeOptions: ParsableArguments, Sendable {
         guard let octets = FileManager.default.contents(atPath: path), octets.count >= 16 else {
             throw CommandFailure(
                 .usage,
-                "--cookie-key \(path): no file of at least 16 octets there; make one with: head -c 32 /dev/urandom > \(path)"
+                "--cookie-key \(path): no file of at least 16 octets there; make one with: head -c 32 /dev/urandom > FILE"
             )
         }
         return CookieKey(octets: Array(octets))
