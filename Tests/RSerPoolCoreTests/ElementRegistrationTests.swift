@@ -195,6 +195,18 @@ struct ElementRegistrationTests {
         #expect(machine.isGone)
     }
 
+    @Test("No home is left to tell: it leaves all the same, T3 having ended as many times [ASAP-094]")
+    func leavesAlone() {
+        var machine = Self.registered()
+        _ = machine.deregister(now: at(seconds: 0))
+        #expect(machine.homeLost() == [.hunt])
+        #expect(machine.timersFired(now: at(seconds: 30)) == [.hunt])
+        #expect(machine.timersFired(now: at(seconds: 60)) == [.hunt])
+        #expect(
+            machine.timersFired(now: at(seconds: 90)) == [.report(.noAnswer(attempts: 3)), .report(.deregistered([]))])
+        #expect(machine.isGone)
+    }
+
     @Test("Answers that nobody waits for change nothing")
     func unasked() {
         var machine = Self.machine()

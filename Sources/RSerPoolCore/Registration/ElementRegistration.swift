@@ -44,8 +44,8 @@ package struct ElementRegistration: Sendable {
         case registered(t4: ContinuousClock.Instant)
         /// Leaves for `.registering` only when the content was corrected (ASAP-055).
         case rejected
-        /// T3 runs, or there is no home to tell (`t3` nil). Leaves for `.gone`.
-        case deregistering(t3: ContinuousClock.Instant?)
+        /// T3 runs, whether a home was told or there is none: nobody waits for one for ever. Leaves for `.gone`.
+        case deregistering(t3: ContinuousClock.Instant, isTold: Bool)
         case gone
     }
 
@@ -55,7 +55,7 @@ package struct ElementRegistration: Sendable {
     /// A fixed identifier is never changed silently.
     private let mayChangeID: Bool
     private var state = State.homeless
-    /// Registrations, or deregistrations, since the last success (ASAP-061).
+    /// Registrations, or deregistrations, since the last success (ASAP-061); of the latter also those that had no home.
     private var attempts = 0
     private var hasHome = false
     /// Identifiers in a row that were in use: a registrar that finds all of them in use is not asked for ever.
@@ -77,7 +77,7 @@ package struct ElementRegistration: Sendable {
     package var nextDeadline: ContinuousClock.Instant? {
         switch self.state {
         case .registering(let deadline), .pausing(let deadline, _), .registered(let deadline): deadline
-        case .deregistering(let deadline): deadline
+        case .deregistering(let deadline, _): deadline
         case .homeless, .rejected, .gone: nil
         }
     }
@@ -105,9 +105,7 @@ package struct ElementRegistration: Sendable {
         case .pausing(let until, _):
             self.state = .pausing(until: until, hasHome: false)
             return [.hunt]
-        case .deregistering:
-            self.state = .deregistering(t3: nil)
-            return [.hunt]
+        case .deregistering: return [.hunt]
         case .rejected, .gone: return []
         }
     }
@@ -156,7 +154,7 @@ package struct ElementRegistration: Sendable {
         case .registered, .registering, .pausing:
             self.attempts = 0
             guard self.hasHome else {
-                self.state = .deregistering(t3: nil)
+                self.state = .deregistering(t3: now + self.timers.t3Deregistration, isTold: false)
                 return [.hunt]
             }
             return self.sendDeregistration(now: now)
@@ -175,12 +173,13 @@ package struct ElementRegistration: Sendable {
             self.state = .homeless
             return []
         case .registered(let t4) where t4 <= now: return self.register(now: now)
-        case .deregistering(let t3?) where t3 <= now:
+        case .deregistering(let t3, let isTold) where t3 <= now:
+            if !isTold { self.attempts += 1 }
             if self.attempts > self.timers.maxRegAttempt {
                 self.state = .gone
                 return [.report(.noAnswer(attempts: self.attempts)), .report(.deregistered([]))]
             }
-            self.state = .deregistering(t3: nil)
+            self.state = .deregistering(t3: now + self.timers.t3Deregistration, isTold: false)
             return [.hunt]
         default: return []
         }
@@ -194,7 +193,7 @@ package struct ElementRegistration: Sendable {
 
     private mutating func sendDeregistration(now: ContinuousClock.Instant) -> [Action] {
         self.attempts += 1
-        self.state = .deregistering(t3: now + self.timers.t3Deregistration)
+        self.state = .deregistering(t3: now + self.timers.t3Deregistration, isTold: true)
         return [.sendDeregistration]
     }
 

@@ -42,6 +42,23 @@ struct SessionTests {
         try lab.finish()
     }
 
+    @Test("A session that ends says nothing against its element, which the next one gets again [ASAP-165, ASAP-169]")
+    func ends() throws {
+        var lab = try SessionLab()
+        try lab.addEchoes(3) { $0.policy = .priority(UInt32($1)) }
+        for _ in 0..<9 {
+            #expect(
+                try lab.lab.value(
+                    lab.user.session { session in
+                        try await session.send([0])
+                        return try await session.request([1]).element.rawValue
+                    }) == 3)
+        }
+        try lab.lab.world.run(for: .seconds(5))
+        #expect(lab.registrar.statistics(.unreachableReports) == 0)
+        try lab.finish()
+    }
+
     @Test(
         "A request whose element dies goes to another one, and the dead one is reported once [ASAP-165, ASAP-168, ASAP-253]"
     )
