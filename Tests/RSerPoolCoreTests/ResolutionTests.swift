@@ -156,7 +156,8 @@ struct ResolutionCacheTests {
         arguments: [
             (PoolPolicy.leastUsed(load: .idle), 999), (.randomizedLeastUsed(load: .idle), 999),
             (.priorityLeastUsed(load: .idle, degradation: .idle), 999),
-            (.leastUsedDegradation(load: .idle, degradation: .idle), -1), (.roundRobin, 29_999), (.priority(1), 29_999),
+            (.leastUsedDegradation(load: .idle, degradation: .idle), -1), (.weightedRoundRobin(weight: 1), -1),
+            (.roundRobin, 29_999), (.weightedRandom(weight: 1), 29_999), (.priority(1), 29_999),
         ])
     func perPolicy(policy: PoolPolicy, lastFresh: Int) {
         var generator = SeededGenerator(seed: 1)

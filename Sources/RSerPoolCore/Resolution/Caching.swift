@@ -8,7 +8,8 @@ public import RSerPoolWire
 ///
 /// | policy | an answer is fresh for | because |
 /// |---|---|---|
-/// | round robin, random, both weighted; priority; policies of one's own | stale_cache_value, 30 s | shares stay right while the list is whole |
+/// | round robin, random, weighted random, priority; policies of one's own | stale_cache_value, 30 s | shares stay right while the list is whole |
+/// | weighted round robin | not at all | a user goes round its list (RFC 5356 §4.2.3), each element once: the weights are in the registrar's answers |
 /// | least used, priority least used, randomized least used, their distance-sensitive kin | at most 1 s | loads are those of the answer: who caches sends everything to yesterday's idle element |
 /// | all with degradation | not at all | the registrar counts each choice: one element is asked for each time |
 public struct Caching: Hashable, Sendable {
@@ -43,7 +44,7 @@ public struct Caching: Hashable, Sendable {
     func freshTime(for policy: PoolPolicy, staleCacheValue: Duration) -> Duration {
         if self.isOff { return .zero }
         if let own = self.freshTimes[policy.type] { return own }
-        if policy.type.countsChoices { return .zero }
+        if policy.type.countsChoices || policy.type == .weightedRoundRobin { return .zero }
         return policy.load == nil ? staleCacheValue : min(staleCacheValue, Self.freshTimeOfLoads)
     }
 }
