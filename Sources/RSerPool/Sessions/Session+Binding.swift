@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Logging
 internal import NetworkAddress
 internal import RSerPoolCore
 internal import RSerPoolTransport
@@ -95,6 +96,8 @@ extension Session {
                 return try await self.bind(to: member)
             } catch let failure as Failure {
                 last = "\(member.id): \(failure.reason)"
+                self.user.logger.debug(
+                    "element cannot be had", metadata: ["element": "\(member.id)", "reason": "\(failure.reason)"])
                 self.failed.insert(member.id)
             }
         }

@@ -285,6 +285,8 @@ public actor Session {
         self.stopAttemptTimer()
         for piece in self.outbox.removeAll() { self.fail(piece, PoolError(.stopped, "the session is closed")) }
         self.resting?.resolve(.success(()))
+        // Who was about to be connected has done nothing wrong, and is not waited for.
+        for attempt in self.attempts.values { attempt.outcome.resolve(.failure(CancellationError())) }
         self.wakeUps.finish()
         self.inbox.finish()
         await self.ports.close(within: .seconds(1))

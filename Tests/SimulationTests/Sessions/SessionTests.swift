@@ -60,6 +60,36 @@ struct SessionTests {
     }
 
     @Test(
+        "A session that is closed while it looks for its next element is closed at once, and reports nobody [ASAP-169]")
+    func endsWhileBinding() throws {
+        var lab = try SessionLab()
+        // The element ends each session after its first answer, and whoever reads events wants to be bound again.
+        for index in 1...2 {
+            try lab.addServer(index, { $0.policy = .priority(UInt32(index)) }) { session in
+                for await request in session.requests {
+                    return try await session.send(request.bytes, answering: request)
+                }
+            }
+        }
+        let clock = lab.user.node.host.clock
+        for tenths in 0..<40 {
+            let outcome = lab.user.session { session -> UInt32? in
+                try await session.send([1])
+                for await event in session.events {
+                    guard case .message(let answer) = event else { continue }
+                    try await clock.sleep(for: .microseconds(tenths * 100))
+                    return answer.element.rawValue
+                }
+                return nil
+            }
+            #expect(try lab.lab.value(outcome, within: .milliseconds(100)) == 2)
+        }
+        try lab.lab.world.run(for: .seconds(5))
+        #expect(lab.registrar.statistics(.unreachableReports) == 0)
+        try lab.finish()
+    }
+
+    @Test(
         "A request whose element dies goes to another one, and the dead one is reported once [ASAP-165, ASAP-168, ASAP-253]"
     )
     func failsOver() throws {
