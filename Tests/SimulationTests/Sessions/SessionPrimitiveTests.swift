@@ -133,7 +133,7 @@ struct SessionPrimitiveTests {
         #expect(fate == .notExecuted)
     }
 
-    @Test("Received messages name the element that sent them [ASAP-260]; a failed send is reported [ASAP-262]")
+    @Test("Received messages name the element that sent them; a failed send is reported [ASAP-260, ASAP-262]")
     func received() throws {
         var lab = try SessionLab()
         try lab.addEchoes(2)

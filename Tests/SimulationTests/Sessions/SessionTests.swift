@@ -190,7 +190,7 @@ struct SessionTests {
     }
 
     @Test(
-        "The newest cookie goes to the next element first, unchanged; without one none is sent [ASAP-214 to ASAP-217, ASAP-220]"
+        "The newest cookie goes to the next element first, unchanged; without one none is sent [ASAP-214, ASAP-215, ASAP-216, ASAP-217, ASAP-220]"
     )
     func cookies() throws {
         var lab = try SessionLab()
@@ -367,7 +367,7 @@ struct SessionTests {
     }
 
     @Test(
-        "The card's order of fail-over comes before the policy's; who is gone is skipped [ASAP-224 to ASAP-227, ARC-010]"
+        "The card's order of fail-over comes before the policy's; who is gone is skipped [ASAP-224, ASAP-225, ASAP-226, ASAP-227, ARC-010]"
     )
     func preferredOrder() throws {
         var lab = try SessionLab()
@@ -427,7 +427,7 @@ struct SessionTests {
         #expect(error.code == .noPoolElement)
     }
 
-    @Test("To all: a copy to each element but the sender, without a selection [ASAP-256 to ASAP-258]")
+    @Test("To all: a copy to each element but the sender, without a selection [ASAP-256, ASAP-257, ASAP-258]")
     func toAll() throws {
         var lab = try SessionLab()
         let seen = Gathered<UInt8>()
