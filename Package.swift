@@ -31,6 +31,7 @@ let package = Package(
         .executable(name: "rserpool-registrar", targets: ["rserpool-registrar"]),
     ],
     dependencies: [
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: [.defaults, "JSON"]),
@@ -83,7 +84,8 @@ let package = Package(
             "RSerPoolCommands",
             [
                 "NetworkAddress", "RSerPool", "RSerPoolCore", "RSerPoolExamples", "RSerPoolRegistrar",
-                "RSerPoolTransport", "RSerPoolWire", "SCTP",
+                "RSerPoolTransport", "RSerPoolWire", "SCTP", "SocketLoop",
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Logging", package: "swift-log"),
@@ -152,10 +154,14 @@ if Context.environment["RSERPOOL_FUZZ"] != nil {
 // The benchmarks, and what they need, are fetched and built by Configuration/benchmark alone.
 if Context.environment["RSERPOOL_BENCHMARK"] != nil {
     package.dependencies.append(.package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []))
-    package.targets.append(
-        .executableTarget(
-            name: "PolicyBenchmarks",
-            dependencies: ["RSerPoolCore", "RSerPoolWire", .product(name: "Benchmark", package: "benchmark")],
-            path: "Sources/Benchmarks/Policies", swiftSettings: houseSettings,
-            plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]))
+    for (name, path) in [("PolicyBenchmarks", "Policies"), ("HandlespaceBenchmarks", "Handlespace")] {
+        package.targets.append(
+            .executableTarget(
+                name: name,
+                dependencies: [
+                    "NetworkAddress", "RSerPoolCore", "RSerPoolWire", .product(name: "Benchmark", package: "benchmark"),
+                ],
+                path: "Sources/Benchmarks/\(path)", swiftSettings: houseSettings,
+                plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]))
+    }
 }

@@ -28,27 +28,16 @@ actor Pool {
         case current
         /// Wants the increment with this number next, or, with nil, the whole list. Leaves for `.current` or `.snapshot`.
         case behind(next: UInt32?)
-        /// Is being sent a snapshot; from this index of its identifiers on it is missing. Leaves for `.behind`.
+        /// Is being sent a snapshot. Leaves for `.behind`.
         case snapshot(Snapshot)
     }
 
     /// A pool as it was at one version, while it is being sent.
-    private final class Snapshot: Sendable {
-        let roll: PoolRoll
-        let ids: [PoolElementID]
+    private struct Snapshot: Sendable {
+        let members: PoolSnapshot
         let version: UInt32
-        let next: Int
-
-        init(roll: PoolRoll, ids: [PoolElementID], version: UInt32, next: Int = 0) {
-            self.roll = roll
-            self.ids = ids
-            self.version = version
-            self.next = next
-        }
-
-        func continued(at next: Int) -> Snapshot {
-            Snapshot(roll: self.roll, ids: self.ids, version: self.version, next: next)
-        }
+        /// Of those that are missing the first.
+        var next = 0
     }
 
     /// What a call has sent and put off, for the registrar's counters.
@@ -104,7 +93,7 @@ actor Pool {
 
     /// Adds a subscriber, or has one begin anew. With increments, its answer is the snapshot that is sent here.
     func subscribe(
-        _ link: LinkID, port: any Port, wantsIncrements: Bool, roll: PoolRoll, now: ContinuousClock.Instant
+        _ link: LinkID, port: any Port, wantsIncrements: Bool, roll: borrowing PoolRoll, now: ContinuousClock.Instant
     ) -> Told {
         // What is pending is told to those who are there before the newcomer gets its snapshot.
         var told = self.flush(roll, now: now)
@@ -121,7 +110,7 @@ actor Pool {
     }
 
     /// Tells what has changed.
-    func flush(_ roll: PoolRoll, now: ContinuousClock.Instant) -> Told {
+    func flush(_ roll: borrowing PoolRoll, now: ContinuousClock.Instant) -> Told {
         var told = Told()
         guard !self.changed.isEmpty || !self.gone.isEmpty else { return told }
         defer {
@@ -153,7 +142,7 @@ actor Pool {
     }
 
     /// There is room again in a subscriber's buffer.
-    func writable(_ link: LinkID, _ roll: PoolRoll) -> Told {
+    func writable(_ link: LinkID, _ roll: borrowing PoolRoll) -> Told {
         var told = Told()
         self.advance(link, roll, &told)
         return told
@@ -179,7 +168,7 @@ actor Pool {
     private var oldestNewIncrement: UInt32 { self.version &- UInt32(self.newIncrements) &+ 1 }
 
     /// Encodes what changed, in as many messages as it takes.
-    private func makeIncrements(_ roll: PoolRoll) {
+    private func makeIncrements(_ roll: borrowing PoolRoll) {
         var changed = self.changed.sorted()[...]
         var gone = self.gone.sorted()[...]
         self.newIncrements = 0
@@ -187,13 +176,12 @@ actor Pool {
             self.version &+= 1
             self.newIncrements += 1
             var composer = HandleResolutionResponseComposer(
-                pool: roll.encodedHandle, policy: roll.policy.encodedParameter(), updatesFollow: true,
+                head: roll.head, updatesFollow: true,
                 increment: IncrementalUpdate(isSnapshot: false, moreFollows: false, sequence: self.version))
-            while let id = changed.first, let tlv = roll.encoded(id), composer.add(member: tlv) {
+            // One that has left again before it was told is none to be added.
+            while let id = changed.first, roll.withRecord(of: id, { composer.add(member: $0.parameter) }) ?? true {
                 changed.removeFirst()
             }
-            // A member that has left again before it was told.
-            if let id = changed.first, roll.encoded(id) == nil { changed.removeFirst() }
             if changed.isEmpty { while let id = gone.first, composer.add(gone: id) { gone.removeFirst() } }
             guard let bytes = try? composer.finish() else { continue }
             self.increments.append((self.version, bytes))
@@ -202,7 +190,7 @@ actor Pool {
     }
 
     /// Sends a subscriber what it misses, as far as its buffer takes it.
-    private func advance(_ link: LinkID, _ roll: PoolRoll, _ told: inout Told) {
+    private func advance(_ link: LinkID, _ roll: borrowing PoolRoll, _ told: inout Told) {
         while let subscriber = self.subscribers[link] {
             switch subscriber.progress {
             case .current: return
@@ -235,37 +223,39 @@ actor Pool {
                 }
                 told.sent += 1
                 self.subscribers[link]?.progress =
-                    next < snapshot.ids.count
-                    ? .snapshot(snapshot.continued(at: next)) : .behind(next: snapshot.version &+ 1)
+                    next < snapshot.members.count
+                    ? .snapshot(Snapshot(members: snapshot.members, version: snapshot.version, next: next))
+                    : .behind(next: snapshot.version &+ 1)
             }
         }
     }
 
-    private func startSnapshot(_ link: LinkID, _ roll: PoolRoll) {
-        self.subscribers[link]?.progress = .snapshot(Snapshot(roll: roll, ids: roll.ids, version: self.version))
+    private func startSnapshot(_ link: LinkID, _ roll: borrowing PoolRoll) {
+        self.subscribers[link]?.progress = .snapshot(
+            Snapshot(members: roll.snapshot(), version: self.version))
     }
 
     /// The next message of a snapshot, and where the one after it begins.
     private static func part(of snapshot: Snapshot) -> (bytes: [UInt8], next: Int)? {
         var composer = HandleResolutionResponseComposer(
-            pool: snapshot.roll.encodedHandle, policy: snapshot.roll.policy.encodedParameter(), updatesFollow: true,
+            head: snapshot.members.head, updatesFollow: true,
             increment: IncrementalUpdate(isSnapshot: true, moreFollows: false, sequence: snapshot.version),
             capacity: 16_384)
         var next = snapshot.next
-        while next < snapshot.ids.count, let tlv = snapshot.roll.encoded(snapshot.ids[next]), composer.add(member: tlv)
+        while next < snapshot.members.count,
+            snapshot.members.withParameter(at: next, { composer.add(member: $0) })
         {
             next += 1
         }
-        guard let bytes = try? composer.finish(moreFollows: next < snapshot.ids.count) else { return nil }
+        guard let bytes = try? composer.finish(moreFollows: next < snapshot.members.count) else { return nil }
         return (bytes, next)
     }
 
     /// The whole pool by identifier, as many as fit one message (ASAP-143).
-    private static func wholeList(_ roll: PoolRoll) -> [UInt8]? {
-        var composer = HandleResolutionResponseComposer(
-            pool: roll.encodedHandle, policy: roll.policy.encodedParameter(), updatesFollow: true)
+    private static func wholeList(_ roll: borrowing PoolRoll) -> [UInt8]? {
+        var composer = HandleResolutionResponseComposer(head: roll.head, updatesFollow: true)
         for id in roll.ids {
-            guard let tlv = roll.encoded(id), composer.add(member: tlv) else { break }
+            guard roll.withRecord(of: id, { composer.add(member: $0.parameter) }) ?? true else { break }
         }
         return try? composer.finish()
     }

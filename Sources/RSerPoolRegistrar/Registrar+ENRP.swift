@@ -115,8 +115,8 @@ extension Registrar {
         }
         var cursor = start
         var composer = HandleTableComposer(sender: self.id, receiver: peer.id, audience: audience)
-        let hasMore = self.handlespace.continueTable(&cursor) { pool, member in
-            composer.add(member.told(in: dialect), pool: pool.encodedHandle)
+        let hasMore = self.handlespace.continueTable(&cursor) { pool, record in
+            composer.add(record, of: pool, life: dialect == .rfc ? nil : record.member.map { dialect.told($0.life) })
         }
         let next = hasMore ? cursor : nil
         // A part that did not find room is the next one still.

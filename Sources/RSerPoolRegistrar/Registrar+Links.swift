@@ -93,8 +93,9 @@ extension Registrar {
     private func writable(_ link: LinkID) {
         guard let state = self.links[link] else { return }
         for handle in state.subscriptions.sorted() {
-            guard let pool = self.pools[handle], let roll = self.handlespace[handle] else { continue }
-            self.count(pool.assumeIsolated { $0.writable(link, roll) })
+            guard let pool = self.pools[handle] else { continue }
+            let told = self.handlespace.withPool(handle) { roll in pool.assumeIsolated { $0.writable(link, roll) } }
+            if let told { self.count(told) }
         }
     }
 
@@ -134,7 +135,8 @@ extension Registrar {
     ///
     /// - Parameter tellIt: whether it gets an unasked DEREGISTRATION_RESPONSE (ASAP-082), with these causes.
     func remove(_ key: ElementKey, tellIt: Bool, causes: [ErrorCause] = [], now: ContinuousClock.Instant) {
-        guard let member = self.handlespace.remove(key) else { return }
+        guard let member = self.handlespace.member(key) else { return }
+        self.handlespace.remove(key)
         self.givenUp[key] = nil
         self.forgetFormerLink(of: key)
         self.schedule(.replica(key), at: nil)
@@ -169,7 +171,7 @@ extension Registrar {
     /// Notes a change of a pool and tells its subscribers, at once or as soon as the last telling is old enough.
     func poolChanged(_ handle: PoolHandle, _ change: Pool.Change, now: ContinuousClock.Instant) {
         guard let pool = self.pools[handle] else { return }
-        guard self.handlespace[handle] != nil else {
+        guard self.handlespace.has(handle) else {
             self.end(pool, handle)
             return
         }
@@ -185,8 +187,9 @@ extension Registrar {
     }
 
     func flush(_ handle: PoolHandle, now: ContinuousClock.Instant) {
-        guard let pool = self.pools[handle], let roll = self.handlespace[handle] else { return }
-        self.count(pool.assumeIsolated { $0.flush(roll, now: now) })
+        guard let pool = self.pools[handle] else { return }
+        let told = self.handlespace.withPool(handle) { roll in pool.assumeIsolated { $0.flush(roll, now: now) } }
+        if let told { self.count(told) }
     }
 
     /// Its last element is gone, and so is the pool.

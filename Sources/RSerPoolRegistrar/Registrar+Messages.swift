@@ -307,29 +307,23 @@ extension Registrar {
 
     private func resolve(_ request: HandleResolution, over link: LinkState, now: ContinuousClock.Instant) {
         self.counts.count(.resolutions)
-        guard let roll = self.handlespace[request.pool] else {
-            self.refuse(request, .unknownPoolHandle, over: link)
-            return
-        }
-        let updatesFollow = request.wantsUpdates && self.maySubscribe(link, to: request.pool)
+        // A negative answer sets up nothing (ASAP-139): an unknown pool is found before a subscription is counted.
+        let updatesFollow =
+            request.wantsUpdates && self.handlespace.has(request.pool) && self.maySubscribe(link, to: request.pool)
         if updatesFollow, request.wantsIncrements {
             // With increments, the snapshot is the answer.
-            self.subscribe(request, over: link, to: roll, now: now)
+            self.subscribe(request, over: link, now: now)
             return
         }
-        var composer = HandleResolutionResponseComposer(
-            pool: roll.encodedHandle, policy: roll.policy.encodedParameter(), updatesFollow: updatesFollow)
-        let limit = self.answerLimit(request)
-        let taken = self.handlespace.select(from: request.pool, upTo: limit, using: &self.generator) {
-            composer.add(member: $0)
+        let answer = self.handlespace.answer(
+            from: request.pool, upTo: self.answerLimit(request), updatesFollow: updatesFollow, using: &self.choices)
+        switch answer {
+        case .unknownPool: self.refuse(request, .unknownPoolHandle, over: link)
+        case .nobody: self.refuse(request, .lackOfResources, over: link)
+        case .positive(let bytes):
+            if updatesFollow { self.subscribe(request, over: link, now: now) }
+            self.send(bytes, to: link.link.id)
         }
-        guard let taken, taken > 0, let bytes = try? composer.finish() else {
-            // A negative answer sets up nothing (ASAP-139).
-            self.refuse(request, .lackOfResources, over: link)
-            return
-        }
-        if updatesFollow { self.subscribe(request, over: link, to: roll, now: now) }
-        self.send(bytes, to: link.link.id)
     }
 
     /// How many elements an answer may list: what the request names, else the configured limit.
@@ -361,7 +355,7 @@ extension Registrar {
     }
 
     private func subscribe(
-        _ request: HandleResolution, over link: LinkState, to roll: PoolRoll, now: ContinuousClock.Instant
+        _ request: HandleResolution, over link: LinkState, now: ContinuousClock.Instant
     ) {
         let (id, port, wantsIncrements) = (link.link.id, link.port, request.wantsIncrements)
         if self.links[id]?.subscriptions.insert(request.pool).inserted == true {
@@ -369,9 +363,11 @@ extension Registrar {
             self.counts.count(.subscriptions)
         }
         guard let pool = self.pools[request.pool] else { return }
-        let told = pool.assumeIsolated {
-            $0.subscribe(id, port: port, wantsIncrements: wantsIncrements, roll: roll, now: now)
+        let told = self.handlespace.withPool(request.pool) { roll in
+            pool.assumeIsolated {
+                $0.subscribe(id, port: port, wantsIncrements: wantsIncrements, roll: roll, now: now)
+            }
         }
-        self.count(told)
+        if let told { self.count(told) }
     }
 }

@@ -84,6 +84,8 @@ public actor Registrar: Service {
 
     var counts = RegistrarCounts()
     var generator: HostGenerator
+    /// For the choices of policies.
+    var choices: ChoiceGenerator
     var logged: [String: ContinuousClock.Instant] = [:]
 
     private var ports: [any Port] = []
@@ -153,6 +155,8 @@ public actor Registrar: Service {
         self.logger = logger
         self.logger[metadataKey: "registrar.id"] = "\(id)"
         self.generator = generator
+        // A branch: how many choices there are does not change what else is drawn.
+        self.choices = ChoiceGenerator(seed: generator.next())
         var limits = Handlespace.Limits()
         limits.maxPools = configuration.limits.maxPools
         limits.maxElements = configuration.limits.maxElements

@@ -193,20 +193,17 @@ struct DistancePolicyTests {
             return element
         }
         func first(_ handlespace: inout Handlespace) -> [UInt8]? {
-            var (first, generator) = ([UInt8]?.none, SeededGenerator(seed: 1))
-            _ = handlespace.select(from: "pool", upTo: 1, using: &generator) {
-                first = $0
-                return true
-            }
+            var (first, generator) = ([UInt8]?.none, ChoiceGenerator(seed: 1))
+            _ = handlespace.choose(from: "pool", upTo: 1, using: &generator) { first = Array($0.parameter) }
             return first
         }
         var handlespace = Handlespace()
         handlespace.setDistance(100, to: RegistrarID(rawValue: 2))
-        #expect(!handlespace.hasDistances)
+        #expect(handlespace.hasDistances == false)
         let (near, far) = (element(1, 1, 50), element(2, 2, 0))
         _ = handlespace.register(near, in: "pool")
         _ = handlespace.replicate(far, in: "pool")
-        #expect(handlespace.hasDistances)
+        #expect(handlespace.hasDistances == true)
         let encoded = [near, far].map { $0.encodedParameter(for: .asap) }
         #expect(first(&handlespace) == encoded[0])
         handlespace.setDistance(0, to: RegistrarID(rawValue: 2))
@@ -219,6 +216,6 @@ struct DistancePolicyTests {
         #expect(first(&handlespace) != encoded[0])
         handlespace.remove(ElementKey(pool: "pool", id: far.id))
         handlespace.remove(ElementKey(pool: "pool", id: near.id))
-        #expect(!handlespace.hasDistances)
+        #expect(handlespace.hasDistances == false)
     }
 }

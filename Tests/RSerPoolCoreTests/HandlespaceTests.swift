@@ -22,7 +22,7 @@ struct HandlespaceTests {
         #expect(space.register(member(1), in: echo) == .added(createdPool: true))
         #expect(space.register(member(2), in: echo) == .added(createdPool: false))
         #expect(space.register(member(2), in: echo) == .updated(changed: false))
-        #expect(space[echo]?.ids == [id(1), id(2)])
+        #expect(space.ids(of: echo) == [id(1), id(2)])
         #expect(space.elementCount == 2)
         #expect(space.poolCount == 1)
     }
@@ -33,7 +33,7 @@ struct HandlespaceTests {
         #expect(space.register(member(1), in: "Echo") == .added(createdPool: true))
         #expect(space.register(member(1, policy: .random), in: "echo") == .added(createdPool: true))
         #expect(space.handles == ["Echo", "echo"])
-        #expect(space["Echo"]?.policyType == .roundRobin)
+        #expect(space.policyType(of: "Echo") == .roundRobin)
     }
 
     @Test(
@@ -55,10 +55,10 @@ struct HandlespaceTests {
         switch space.register(newcomer, in: echo) {
         case .rejected(let causes):
             #expect(causes.map(\.code) == expected)
-            #expect(space[echo]?.ids == [id(1)])
+            #expect(space.ids(of: echo) == [id(1)])
         case let outcome:
             #expect(expected.isEmpty, "\(outcome)")
-            #expect(space[echo]?.ids == [id(1), id(2)])
+            #expect(space.ids(of: echo) == [id(1), id(2)])
         }
     }
 
@@ -98,7 +98,7 @@ struct HandlespaceTests {
             transport: .sctp(SCTPTransport(port: 8, addresses: [.ipv4(0xc000_0201)])))
         #expect(space.register(changed, in: echo) == .updated(changed: true))
         #expect(space.member(key) == changed)
-        #expect(space[echo]?.encoded(id(1)) == changed.encodedParameter(for: .asap))
+        #expect(space.encoded(key) == changed.encodedParameter(for: .asap))
     }
 
     @Test("With its last element a pool goes; a new first element may choose anew [ASAP-098, ASAP-099]")
@@ -106,8 +106,8 @@ struct HandlespaceTests {
         var space = Handlespace()
         _ = space.register(member(1), in: echo)
         #expect(space.remove(ElementKey(pool: echo, id: id(2))) == nil)
-        #expect(space.remove(ElementKey(pool: echo, id: id(1))) == member(1))
-        #expect(space[echo] == nil)
+        #expect(space.remove(ElementKey(pool: echo, id: id(1))) == member(1).home)
+        #expect(space.ids(of: echo) == nil)
         #expect(space.elementCount == 0)
         #expect(space.register(member(1, policy: .random), in: echo) == .added(createdPool: true))
     }
@@ -189,17 +189,16 @@ struct HandlespaceTests {
     )
     func selection() {
         var space = Handlespace()
-        var generator = SeededGenerator(seed: 1)
+        var generator = ChoiceGenerator(seed: 1)
         let members = (1...3).map { member($0, policy: .leastUsed(load: Load(rawValue: UInt32($0)))) }
         for member in members { _ = space.register(member, in: echo) }
         var octets: [[UInt8]] = []
-        let taken = space.select(from: echo, upTo: 2, using: &generator) {
-            octets.append($0)
-            return true
-        }
+        let taken = space.choose(from: echo, upTo: 2, using: &generator) { octets.append(Array($0.parameter)) }
         #expect(taken == 2)
         #expect(octets == members.prefix(2).map { $0.encodedParameter(for: .asap) })
-        #expect(space[echo]?.policy == members[0].policy)
-        #expect(space.select(from: "nobody", upTo: 2, using: &generator) { _ in true } == nil)
+        let policy = space.withPool(echo) { $0.encodedPolicy }
+        #expect(policy == members[0].policy.encodedParameter())
+        let nobody = space.choose(from: "nobody", upTo: 2, using: &generator)
+        #expect(nobody == nil)
     }
 }

@@ -52,3 +52,13 @@ func registrar(_ number: Int, _ scheme: RegistrarAddress.Scheme = .sctp) -> Regi
 func tolerance(_ trials: Int, _ probability: Double) -> Int {
     Int(6 * (Double(trials) * probability * (1 - probability)).squareRoot()) + 1
 }
+
+extension Handlespace {
+    /// What a test wants to know of a pool; nil for an unknown one.
+    func ids(of pool: PoolHandle) -> [PoolElementID]? { self.withPool(pool) { $0.ids } }
+
+    func policyType(of pool: PoolHandle) -> PolicyType? { self.withPool(pool) { $0.policyType } }
+
+    /// The Pool Element parameter that pool users get.
+    func encoded(_ key: ElementKey) -> [UInt8]? { self.withRecord(of: key) { Array($0.parameter) } }
+}

@@ -41,7 +41,9 @@ struct OrderedTwinTests {
         var generator = SeededGenerator(seed: seed)
         var lineup = Lineup(try #require(PolicyCatalogue.standard[type]).makeOrder())
         var twin: [Entry] = []
-        for turn in 0..<400 {
+        var turn = 0
+        for _ in 0..<400 {
+            turn += 1
             let name = Character(Unicode.Scalar(UInt8.random(in: 65...72, using: &generator)))
             let (policy, number, step) = Self.draw(type, using: &generator)
             let index = twin.firstIndex { $0.name == name }
@@ -62,8 +64,17 @@ struct OrderedTwinTests {
                 let count = Int.random(in: 0...4, using: &generator)
                 twin.sort { ($0.number, $0.turn) < ($1.number, $1.turn) }
                 #expect(lineup.answer(count) == String(twin.prefix(count).map(\.name)))
-                for index in twin.indices.prefix(count) { twin[index].number += twin[index].step }
-                if count > 0, !twin.isEmpty { twin[0].turn = turn }
+                // Who gets another number goes behind its new equals, and the one that led behind all of them.
+                for index in twin.indices.prefix(count).dropFirst() where twin[index].step > 0 {
+                    turn += 1
+                    twin[index].number += twin[index].step
+                    twin[index].turn = turn
+                }
+                if count > 0, !twin.isEmpty {
+                    turn += 1
+                    twin[0].number += twin[0].step
+                    twin[0].turn = turn
+                }
             }
         }
     }

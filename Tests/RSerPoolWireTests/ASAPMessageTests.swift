@@ -191,9 +191,12 @@ struct ComposerTests {
         for increment in [nil, IncrementalUpdate(isSnapshot: true, moreFollows: true, sequence: 7)] {
             var pool = WireWriter()
             padded.encode(into: &pool)
+            policy.encode(into: &pool)
             var composer = HandleResolutionResponseComposer(
-                pool: pool.bytes, policy: policy.encodedParameter(), updatesFollow: true, increment: increment)
-            var added = members.map { composer.add(member: $0.encodedParameter(for: .asap)) }
+                head: pool.bytes, updatesFollow: true, increment: increment)
+            var added = members.map { member in
+                member.encodedParameter(for: .asap).withUnsafeBytes { composer.add(member: $0) }
+            }
             if increment != nil { added.append(composer.add(gone: seven)) }
             #expect(added.allSatisfy { $0 })
             let expected = HandleResolutionResponse(
@@ -208,9 +211,9 @@ struct ComposerTests {
         let tlv = echoMember().encodedParameter(for: .asap)
         for increment in [nil, IncrementalUpdate(isSnapshot: true, moreFollows: false, sequence: 0)] {
             var composer = HandleResolutionResponseComposer(
-                pool: self.handle, policy: roundRobinTLV, updatesFollow: false, increment: increment)
+                head: self.handle + roundRobinTLV, updatesFollow: false, increment: increment)
             var count = 0
-            while composer.add(member: tlv) { count += 1 }
+            while tlv.withUnsafeBytes({ composer.add(member: $0) }) { count += 1 }
             let overhead = 4 + 12 + 8 + (increment == nil ? 0 : 12)
             #expect(count == (65_535 - overhead - 3) / 40)
             let octets = try composer.finish(moreFollows: true)
@@ -224,7 +227,7 @@ struct ComposerTests {
             #expect(response.increment?.moreFollows == (increment == nil ? nil : true))
         }
         var gone = HandleResolutionResponseComposer(
-            pool: self.handle, policy: roundRobinTLV, updatesFollow: false,
+            head: self.handle + roundRobinTLV, updatesFollow: false,
             increment: IncrementalUpdate(isSnapshot: false, moreFollows: false, sequence: 0))
         var count = 0
         while gone.add(gone: seven) { count += 1 }

@@ -126,9 +126,14 @@ struct ENRPMessageTests {
         let abcTLV = tlv(0x0009, Array("abc".utf8))
         var composer = HandleTableComposer(sender: self.sender, receiver: self.receiver, audience: .enrp)
         for (member, handle) in [
-            (echoMember(), handleTLV), (other, handleTLV), (other, abcTLV), (echoMember(), abcTLV),
+            (echoMember(), PoolHandle(octets: Array(handleTLV[4...]))),
+            (other, PoolHandle(octets: Array(handleTLV[4...]))), (other, "abc"), (echoMember(), "abc"),
         ] {
-            let fits = composer.add(member, pool: handle)
+            var writer = WireWriter()
+            let lengths = member.encodeRecord(into: &writer)
+            let fits = writer.withBytes { octets in
+                composer.add(MemberRecord(octets: octets, parameterLength: lengths.parameterLength), of: handle)
+            }
             #expect(fits)
         }
         let value = handleTLV + first + second + abcTLV + second + first

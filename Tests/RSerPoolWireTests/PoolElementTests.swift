@@ -122,13 +122,13 @@ struct PoolElementTests {
         #expect(try ASAPMessage.decode(octets[...]).message == .handleResolution(HandleResolution(pool: long)))
     }
 
-    @Test("Our UDP encapsulation port comes last, and only to who reads it")
+    @Test("Our UDP encapsulation port comes behind the policy, and only to who reads it")
     func encapsulationPort() throws {
         var member = echoMember(asapTransport: SCTPTransport(port: 3863, addresses: [v4(1)]))
         member.encapsulationPort = 9899
         let asapTransport = hex("00040010 0f170000 00010008 c0000201")
         let port = hex("a9510008 26ab0000")
-        #expect(member.encodedParameter(for: .enrp) == elementTLV(sctpTLV, roundRobinTLV, asapTransport, port))
+        #expect(member.encodedParameter(for: .enrp) == elementTLV(sctpTLV, roundRobinTLV, port, asapTransport))
         #expect(member.encodedParameter(for: .asap) == elementTLV(sctpTLV, roundRobinTLV, port))
         #expect(member.encodedParameter(for: .rsplibENRP) == elementTLV(sctpTLV, roundRobinTLV, asapTransport))
         #expect(member.encodedParameter(for: .rsplibASAP) == elementTLV(sctpTLV, roundRobinTLV))

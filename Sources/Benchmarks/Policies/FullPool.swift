@@ -9,7 +9,8 @@ final class FullPool {
     private let size: Int
     private let type: PolicyType
     private var order: any MemberOrder
-    private var generator = SplitMix(state: 1)
+    private let room = UnsafeMutableBufferPointer<Slot>.allocate(capacity: 10)
+    private var generator = ChoiceGenerator(seed: 1)
 
     init(_ policy: SelectionPolicy, size: Int) {
         self.size = size
@@ -18,8 +19,16 @@ final class FullPool {
         for number in 0..<size { self.join(number) }
     }
 
+    deinit {
+        self.room.deallocate()
+    }
+
     func select(_ count: Int) {
-        blackHole(self.order.select(upTo: count, using: &self.generator) { _ in true })
+        let room = UnsafeMutableBufferPointer(rebasing: self.room[..<count])
+        var list = OutputSpan(buffer: room, initializedCount: 0)
+        self.order.list(&list, using: &self.generator)
+        let listed = list.finalize(for: room)
+        self.order.choose(UnsafeBufferPointer(rebasing: room[..<listed]).span)
     }
 
     func joinAndLeave() {
@@ -62,18 +71,5 @@ final class FullPool {
             .leastUsedDegradationDPF(load: load, degradation: step, dpf: dpf, distance: distance)
         default: preconditionFailure("policy \(self.type) has no values here")
         }
-    }
-}
-
-/// SplitMix64 by Steele, Lea and Flood, public domain: the same numbers in every run.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        self.state &+= 0x9e37_79b9_7f4a_7c15
-        var value = self.state
-        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-        return value ^ value >> 31
     }
 }

@@ -13,7 +13,7 @@ extension Handlespace {
         guard self.homeDistances[registrar, default: 0] != distance else { return }
         self.homeDistances[registrar] = distance == 0 ? nil : distance
         guard self.hasDistances else { return }
-        for key in self.ledger(of: registrar)?.keys ?? [] { self.rank(key) }
+        for key in self.keys(ownedBy: registrar) { self.rank(key) }
     }
 
     mutating func rank(_ key: ElementKey) {

@@ -19,25 +19,28 @@ extension Handlespace {
     ///
     /// Who its home is, and whether that may be changed, is decided by the caller.
     package mutating func replicate(_ member: PoolMember, in handle: PoolHandle) -> ReplicationOutcome {
-        if let pool = self[handle], pool.shape != PoolShape(of: member), pool.count > 1 || pool[member.id] == nil {
-            return PoolShape(of: member) < pool.shape
-                ? .poolGivesWay(conflicting: pool.ids) : .refused(pool.inconsistencies(of: member))
-        }
+        let shape = PoolShape(of: member)
+        let conflict: ReplicationOutcome? =
+            self.withPool(handle) { pool in
+                guard pool.shape != shape, pool.count > 1 || pool.slot(of: member.id) == nil else { return nil }
+                return shape < pool.shape
+                    ? .poolGivesWay(conflicting: pool.ids) : .refused(pool.inconsistencies(of: member))
+            } ?? nil
+        if let conflict { return conflict }
         let key = ElementKey(pool: handle, id: member.id)
-        let known = self.member(key)
+        let formerHome = self.home(of: key)
         // So that what follows cannot fail half way, and the element fits a message between registrars.
         guard member.encodedParameter(for: .enrp).count <= Limits.maxReplicaLength else {
             return .refused([ErrorCause(.invalidValues)])
         }
         // Its only member may change the pool's shape: then it is another pool.
-        if let pool = self[handle], pool.shape != PoolShape(of: member) { self.remove(key) }
+        if let known = self.withPool(handle, { $0.shape }), known != shape { self.remove(key) }
         switch self.register(member, in: handle, isReplica: true) {
         case .added(let createdPool):
-            return known == nil
-                ? .added(createdPool: createdPool) : .updated(changed: true, formerHome: known?.home)
+            return formerHome == nil
+                ? .added(createdPool: createdPool) : .updated(changed: true, formerHome: formerHome)
         case .updated(let changed):
-            let formerHome = known?.home == member.home ? nil : known?.home
-            return .updated(changed: changed, formerHome: formerHome)
+            return .updated(changed: changed, formerHome: formerHome == member.home ? nil : formerHome)
         case .rejected(let causes): return .refused(causes)
         }
     }
@@ -55,7 +58,7 @@ extension Handlespace {
 
     /// The elements of `registrar` that are still marked.
     package func marked(ownedBy registrar: RegistrarID) -> [ElementKey] {
-        self.ledger(of: registrar)?.unconfirmed ?? []
+        self.ledger(of: registrar)?.unconfirmed.compactMap { self.key(of: $0) } ?? []
     }
 
     /// Those of them that have to leave it, now that the registrar's table is complete (§3.6.3 step 5), each with the
@@ -68,9 +71,11 @@ extension Handlespace {
         ownedBy registrar: RegistrarID, unsparing isKnownToBeLost: (ElementKey) -> Bool = { _ in false },
         heeding heeds: (RegistrarID) -> Bool = { _ in true }
     ) -> [(key: ElementKey, claimant: RegistrarID?)] {
-        var unlisted: [(key: ElementKey, claimant: RegistrarID?)] = []
-        self.withLedger(of: registrar) { unlisted = $0.takeUnconfirmed(isKnownToBeLost, heeding: heeds) }
-        return unlisted
+        guard var ledger = self.ledger(of: registrar) else { return [] }
+        let unlisted = ledger.takeUnconfirmed(
+            { self.key(of: $0).map(isKnownToBeLost) ?? true }, heeding: heeds)
+        self.withLedger(of: registrar) { $0 = ledger }
+        return unlisted.compactMap { standing, claimant in self.key(of: standing).map { ($0, claimant) } }
     }
 
     /// The table of `registrar` lists an element that another registrar is home of here.
@@ -86,7 +91,7 @@ extension Handlespace {
 
     /// All elements of `registrar`.
     package func keys(ownedBy registrar: RegistrarID) -> [ElementKey] {
-        self.ledger(of: registrar)?.keys ?? []
+        self.ledger(of: registrar)?.standings.compactMap { self.key(of: $0) } ?? []
     }
 
     package func count(ownedBy registrar: RegistrarID) -> Int {
@@ -114,14 +119,14 @@ extension Handlespace {
     /// - Parameter visit: takes an element; false where it does not fit any more, then it is the first of the next part.
     /// - Returns: whether there is more.
     package func continueTable(
-        _ cursor: inout TableCursor, _ visit: (_ pool: PoolRoll, _ member: PoolMember) -> Bool
+        _ cursor: inout TableCursor, _ visit: (_ pool: PoolHandle, _ member: MemberRecord) -> Bool
     ) -> Bool {
         while let registrar = cursor.registrar ?? self.owner(after: nil) {
             cursor.registrar = registrar
             if let ledger = self.ledger(of: registrar) {
                 while cursor.place < ledger.end {
-                    if let key = ledger[cursor.place], let pool = self[key.pool], let member = pool[key.id] {
-                        guard visit(pool, member) else { return true }
+                    if let standing = ledger[cursor.place] {
+                        guard self.withRecord(at: standing, visit) ?? true else { return true }
                     }
                     cursor.place += 1
                 }

@@ -16,8 +16,12 @@ package struct ElementKey: Hashable, Sendable {
 /// All pools and their elements as one registrar knows them (RFC 5353 §1.1): the only truth about members.
 ///
 /// A plain value: no time in it, nothing waits. How long a registration holds and whether its element lives is watched
-/// elsewhere (``ElementWatch``).
-package struct Handlespace: Sendable {
+/// elsewhere (``ElementWatch``). Members are kept as the octets of their parameters, in dense arrays, and found by hash
+/// tables: to choose some of them for an answer allocates nothing and counts no references.
+///
+/// There is one copy only, and it owns its pools: they lie where they were made, and are changed there.
+// Proof of @unchecked Sendable: the pointers lead to pools that this value alone owns; whoever has it has it exclusively.
+package struct Handlespace: ~Copyable, @unchecked Sendable {
     package struct Limits: Hashable, Sendable {
         /// Pools; a registration that would create one more is rejected with cause 0006.
         package var maxPools = 1_000_000
@@ -46,47 +50,79 @@ package struct Handlespace: Sendable {
 
     package let limits: Limits
     private let policies: PolicyCatalogue
-    private var pools: [PoolHandle: PoolRoll] = [:]
+    private let key = TableKey()
+    /// Indices of pools, by their handles.
+    private var table: HandleTable
+    /// Nil: that index is free.
+    private var rolls: [UnsafeMutablePointer<PoolRoll>?] = []
+    private var freeIndices: [Int] = []
     package private(set) var elementCount = 0
-    private var ledgers: [RegistrarID: OwnerLedger] = [:]
+    /// Who is home of elements, ascending; and the ledger of each.
+    private var owners: [RegistrarID] = []
+    private var ledgers: [OwnerLedger] = []
     /// How far away other registrars are, in milliseconds, and how many elements want to know that.
     var homeDistances: [RegistrarID: UInt32] = [:]
     private(set) var elementsWithDistance = 0
-    /// Whose ledgers there are, in order.
-    private var owners: [RegistrarID] = []
+    /// Where those are listed that may be in an answer: no message holds more, with 28 octets for a Pool Element and a pool
+    /// handle in front.
+    private let room = UnsafeMutableBufferPointer<Slot>.allocate(capacity: 65_535 / 28)
+    /// Where records are encoded.
+    private var writer = WireWriter(capacity: 256)
 
     /// - Parameter policies: those that elements may register with here.
     package init(limits: Limits = Limits(), policies: PolicyCatalogue = .standard) {
         self.limits = limits
         self.policies = policies
+        self.table = HandleTable(self.key)
     }
 
-    package var poolCount: Int { self.pools.count }
+    deinit {
+        self.room.deallocate()
+        for case let roll? in self.rolls {
+            roll.deinitialize(count: 1)
+            roll.deallocate()
+        }
+    }
+
+    package var poolCount: Int { self.table.count }
 
     /// The handles of all pools, in order.
-    package var handles: [PoolHandle] { self.pools.keys.sorted() }
+    package var handles: [PoolHandle] { self.rolls.compactMap { $0?.pointee.handle }.sorted() }
 
-    package subscript(_ handle: PoolHandle) -> PoolRoll? { self.pools[handle] }
+    /// - Returns: what `body` makes of a pool; nil for an unknown one.
+    package func withPool<Result>(_ handle: PoolHandle, _ body: (borrowing PoolRoll) -> Result) -> Result? {
+        self.index(of: handle).map { body(self.roll($0).pointee) }
+    }
 
-    package func member(_ key: ElementKey) -> PoolMember? { self.pools[key.pool]?[key.id] }
+    package func has(_ handle: PoolHandle) -> Bool { self.index(of: handle) != nil }
+
+    package func member(_ key: ElementKey) -> PoolMember? { self.withRecord(of: key, \.member) ?? nil }
+
+    /// The record of a member, while `body` runs.
+    package func withRecord<Result>(of key: ElementKey, _ body: (MemberRecord) -> Result) -> Result? {
+        self.standing(of: key).map { self.roll(Int($0.pool)).pointee.withRecord(at: Int($0.slot), body) }
+    }
+
+    /// Who is home of an element.
+    package func home(of key: ElementKey) -> RegistrarID? { self.whereabouts(of: key)?.home }
 
     /// All elements.
     package var members: [ElementKey: PoolMember] {
         var members: [ElementKey: PoolMember] = [:]
-        for (handle, pool) in self.pools {
-            for id in pool.ids { members[ElementKey(pool: handle, id: id)] = pool[id] }
+        for case let pool? in self.rolls {
+            for id in pool.pointee.ids { members[ElementKey(pool: pool.pointee.handle, id: id)] = pool.pointee[id] }
         }
         return members
     }
 
     /// The PE checksum over the elements that `registrar` owns (RFC 5353 §3.6.2).
     package func checksum(of registrar: RegistrarID) -> UInt16 {
-        (self.ledgers[registrar]?.checksum ?? PEChecksum()).value
+        (self.ledger(of: registrar)?.checksum ?? PEChecksum()).value
     }
 
     /// The same as rsplib sums it up.
     package func rsplibChecksum(of registrar: RegistrarID) -> UInt16 {
-        (self.ledgers[registrar]?.checksum ?? PEChecksum()).rsplibValue
+        (self.ledger(of: registrar)?.checksum ?? PEChecksum()).rsplibValue
     }
 
     /// Registers a new element or renews a known one (RFC 5352 §3.1, rules 1 to 3).
@@ -98,73 +134,174 @@ package struct Handlespace: Sendable {
     package mutating func register(
         _ member: PoolMember, in handle: PoolHandle, isReplica: Bool = false
     ) -> RegistrationOutcome {
-        let known = self.pools[handle]?[member.id]
-        let encoded = member.encodedParameter(for: .asap)
-        if encoded.count > Limits.maxMemberLength {
+        self.writer.removeAll()
+        let lengths = member.encodeRecord(into: &self.writer)
+        guard lengths.parameterLength <= Limits.maxMemberLength, lengths.replicaLength <= Limits.maxReplicaLength else {
             return .rejected([ErrorCause(.invalidValues)])
         }
-        if known == nil, self.elementCount >= self.limits.maxElements {
-            return .rejected([ErrorCause(.lackOfResources)])
-        }
-        let isNewPool = self.pools[handle] == nil
-        if let rejection = self.pools[handle]?.inconsistencies(of: member) {
+        let known = self.index(of: handle)
+        if let index = known, let slot = self.roll(index).pointee.slot(of: member.id) {
+            let rejection = self.roll(index).pointee.inconsistencies(of: member)
             guard rejection.isEmpty else { return .rejected(rejection) }
-        } else if let rejection = self.create(handle, for: member, isReplica: isReplica) {
-            return .rejected([rejection])
+            return .updated(changed: self.replace(at: index, slot, with: member, lengths.parameterLength))
         }
-        let changed = self.put(member, encoded: encoded, in: handle)
-        return known == nil ? .added(createdPool: isNewPool) : .updated(changed: changed)
+        guard self.elementCount < self.limits.maxElements else { return .rejected([ErrorCause(.lackOfResources)]) }
+        let index: Int
+        if let known {
+            let rejection = self.roll(known).pointee.inconsistencies(of: member)
+            guard rejection.isEmpty else { return .rejected(rejection) }
+            index = known
+        } else {
+            switch self.create(handle, for: member, isReplica: isReplica) {
+            case .made(let new): index = new
+            case .refused(let cause): return .rejected([cause])
+            }
+        }
+        self.add(member, lengths.parameterLength, at: index)
+        return .added(createdPool: known == nil)
     }
 
     /// Removes an element; with its last one the pool goes (ASAP-099).
-    /// - Returns: what was removed, nil for an unknown one.
+    /// - Returns: who was its home, nil for an unknown one.
     @discardableResult
-    package mutating func remove(_ key: ElementKey) -> PoolMember? {
-        guard let (member, place) = self.pools[key.pool]?.remove(key.id) else { return nil }
+    package mutating func remove(_ key: ElementKey) -> RegistrarID? {
+        guard let standing = self.standing(of: key) else { return nil }
+        let (index, slot) = (Int(standing.pool), Int(standing.slot))
+        let (home, place) = self.roll(index).pointee.whereabouts(at: slot)
+        if self.elementsWithDistance > 0, self.member(key)?.policy.distance != nil { self.elementsWithDistance -= 1 }
         self.elementCount -= 1
-        if member.policy.distance != nil { self.elementsWithDistance -= 1 }
-        self.disown(member.home, at: place)
-        if self.pools[key.pool]?.isEmpty == true { self.pools[key.pool] = nil }
-        return member
+        self.disown(home, standing, at: place)
+        self.roll(index).pointee.remove(at: slot)
+        if self.roll(index).pointee.isEmpty {
+            self.roll(index).deinitialize(count: 1)
+            self.roll(index).deallocate()
+            self.rolls[index] = nil
+            self.table.remove(key.pool, index)
+            self.freeIndices.append(index)
+        }
+        return home
     }
 
-    /// Chooses members for an answer by the pool's policy, and moves the policy's state on (RFC 5356).
+    /// Chooses members by the pool's policy, and moves its state on (RFC 5356).
     ///
-    /// - Parameter visit: takes a member by its encoded parameter; false if it does not fit any more.
-    /// - Returns: how many were taken; nil for an unknown pool.
-    package mutating func select(
-        from handle: PoolHandle, upTo count: Int, using generator: inout some RandomNumberGenerator,
-        _ visit: (_ encoded: [UInt8]) -> Bool
+    /// - Returns: how many were chosen; nil for an unknown pool.
+    package mutating func choose(
+        from handle: PoolHandle, upTo count: Int, using generator: inout ChoiceGenerator,
+        _ visit: ((MemberRecord) -> Void)? = nil
     ) -> Int? {
-        self.pools[handle]?.select(upTo: count, using: &generator, visit)
+        guard let index = self.index(of: handle) else { return nil }
+        return self.roll(index).pointee.choose(in: self.room(for: count), using: &generator) { roll, listed in
+            if let visit { for slot in listed { roll.withRecord(at: slot.index, visit) } }
+            return listed.count
+        }
+    }
+
+    package enum Answer: Sendable {
+        case unknownPool
+        /// Nobody in the pool can be chosen, or fits the message.
+        case nobody
+        /// The message.
+        case positive([UInt8])
+    }
+
+    /// Composes a positive HANDLE_RESOLUTION_RESPONSE with the members that are chosen (RFC 5352 §2.2.6).
+    package mutating func answer(
+        from handle: PoolHandle, upTo count: Int, updatesFollow: Bool, using generator: inout ChoiceGenerator
+    ) -> Answer {
+        guard let index = self.index(of: handle) else { return .unknownPool }
+        let roll = self.roll(index)
+        var composer = HandleResolutionResponseComposer(head: roll.pointee.head, updatesFollow: updatesFollow)
+        let taken = roll.pointee.choose(in: self.room(for: count), using: &generator) { roll, listed in
+            listed.firstIndex { slot in
+                !roll.withRecord(at: slot.index) { composer.add(member: $0.parameter) }
+            } ?? listed.count
+        }
+        guard taken > 0, let message = try? composer.finish() else { return .nobody }
+        return .positive(message)
+    }
+
+    private func room(for count: Int) -> UnsafeMutableBufferPointer<Slot> {
+        UnsafeMutableBufferPointer(rebasing: self.room[..<max(0, min(count, self.room.count))])
+    }
+
+    private enum Creation {
+        case made(at: Int)
+        case refused(ErrorCause)
     }
 
     /// Makes an empty pool for `first` to join.
-    /// - Returns: why not.
     private mutating func create(
         _ handle: PoolHandle, for first: PoolMember, isReplica: Bool
-    ) -> ErrorCause? {
-        guard handle.octets.count <= self.limits.maxHandleLength else { return ErrorCause(.invalidValues) }
-        guard self.pools.count < self.limits.maxPools else { return ErrorCause(.lackOfResources) }
-        guard let pool = PoolRoll(handle: handle, first: first, isReplica: isReplica, policies: self.policies)
-        else {
-            return ErrorCause(.invalidValues, data: first.policy.encodedParameter())
+    ) -> Creation {
+        guard handle.octets.count <= self.limits.maxHandleLength else { return .refused(ErrorCause(.invalidValues)) }
+        guard self.table.count < self.limits.maxPools else { return .refused(ErrorCause(.lackOfResources)) }
+        let pool = PoolRoll(
+            handle: handle, first: first, isReplica: isReplica, policies: self.policies, key: self.key)
+        guard let pool else {
+            return .refused(ErrorCause(.invalidValues, data: first.policy.encodedParameter()))
         }
-        self.pools[handle] = pool
-        return nil
+        let index = self.freeIndices.popLast() ?? self.rolls.count
+        if index == self.rolls.count { self.rolls.append(nil) }
+        let place = UnsafeMutablePointer<PoolRoll>.allocate(capacity: 1)
+        place.initialize(to: pool)
+        self.rolls[index] = place
+        self.table.insert(handle, index)
+        return .made(at: index)
+    }
+
+    // MARK: Where things stand
+
+    /// A pool that is there.
+    private func roll(_ index: Int) -> UnsafeMutablePointer<PoolRoll> {
+        guard let roll = self.rolls[index] else { preconditionFailure("no pool has the index \(index)") }
+        return roll
+    }
+
+    private func index(of handle: PoolHandle) -> Int? {
+        self.rolls.withUnsafeBufferPointer { rolls in
+            self.table.find(handle) { rolls[$0]?.pointee.handle == handle }
+        }
+    }
+
+    private func standing(of key: ElementKey) -> OwnerLedger.Standing? {
+        guard let index = self.index(of: key.pool), let slot = self.roll(index).pointee.slot(of: key.id) else {
+            return nil
+        }
+        return OwnerLedger.Standing(pool: UInt32(index), slot: UInt32(slot))
+    }
+
+    func key(of standing: OwnerLedger.Standing) -> ElementKey? {
+        guard let roll = self.rolls[Int(standing.pool)] else { return nil }
+        return ElementKey(pool: roll.pointee.handle, id: roll.pointee.id(at: Int(standing.slot)))
+    }
+
+    /// - Returns: what `body` did; nil if nobody stands there.
+    func withRecord<Result>(
+        at standing: OwnerLedger.Standing, _ body: (PoolHandle, MemberRecord) -> Result
+    ) -> Result? {
+        guard let roll = self.rolls[Int(standing.pool)] else { return nil }
+        return roll.pointee.withRecord(at: Int(standing.slot)) { body(roll.pointee.handle, $0) }
     }
 
     // MARK: Owners
 
     /// The order of its pool goes by these values of an element from now on.
     mutating func rank(_ key: ElementKey, by policy: PoolPolicy) {
-        self.pools[key.pool]?.rank(key.id, by: policy)
+        guard let standing = self.standing(of: key) else { return }
+        self.roll(Int(standing.pool)).pointee.rank(at: Int(standing.slot), by: policy)
     }
 
-    func ledger(of registrar: RegistrarID) -> OwnerLedger? { self.ledgers[registrar] }
+    func ledger(of registrar: RegistrarID) -> OwnerLedger? {
+        self.ownerIndex(of: registrar).map { self.ledgers[$0] }
+    }
 
     mutating func withLedger(of registrar: RegistrarID, _ body: (inout OwnerLedger) -> Void) {
-        if self.ledgers[registrar] != nil { body(&self.ledgers[registrar, default: OwnerLedger()]) }
+        if let index = self.ownerIndex(of: registrar) { body(&self.ledgers[index]) }
+    }
+
+    private func ownerIndex(of registrar: RegistrarID) -> Int? {
+        let index = self.ownerIndex { $0 < registrar }
+        return index < self.owners.count && self.owners[index] == registrar ? index : nil
     }
 
     /// The next owner by ID; nil: the first.
@@ -185,48 +322,81 @@ package struct Handlespace: Sendable {
 
     /// Enters an element in its home's ledger.
     /// - Returns: its place there.
-    private mutating func enter(_ key: ElementKey, of home: RegistrarID, isMove: Bool = false) -> Int {
-        if self.ledgers[home] == nil { self.owners.insert(home, at: self.ownerIndex { $0 < home }) }
-        return self.ledgers[home, default: OwnerLedger()].add(key, isMove: isMove)
+    private mutating func enter(
+        _ standing: OwnerLedger.Standing, _ share: PEChecksum.Share, _ id: PoolElementID, of home: RegistrarID,
+        isMove: Bool = false
+    ) -> Int {
+        let index = self.ownerIndex { $0 < home }
+        if index == self.owners.count || self.owners[index] != home {
+            self.owners.insert(home, at: index)
+            self.ledgers.insert(OwnerLedger(), at: index)
+        }
+        return self.ledgers[index].add(standing, share, id, isMove: isMove)
     }
 
     func whereabouts(of key: ElementKey) -> (home: RegistrarID, place: Int)? {
-        self.pools[key.pool]?.whereabouts(of: key.id)
+        self.standing(of: key).map { self.roll(Int($0.pool)).pointee.whereabouts(at: Int($0.slot)) }
     }
 
     mutating func move(_ key: ElementKey, from old: RegistrarID, at place: Int, to home: RegistrarID) {
-        self.disown(old, at: place)
-        let place = self.enter(key, of: home, isMove: true)
-        self.pools[key.pool]?.changeHome(of: key.id, to: home, place: place)
+        guard let standing = self.standing(of: key) else { return }
+        let share = self.roll(Int(standing.pool)).pointee.checksumShare
+        self.disown(old, standing, at: place)
+        let place = self.enter(standing, share, key.id, of: home, isMove: true)
+        self.roll(Int(standing.pool)).pointee.changeHome(at: Int(standing.slot), to: home, place: place)
         if self.hasDistances { self.rank(key) }
     }
 
-    /// Stores a member that is known to fit, and enters it in its home's ledger.
-    /// - Returns: whether others see a difference.
-    private mutating func put(_ member: PoolMember, encoded: [UInt8], in handle: PoolHandle) -> Bool {
-        let key = ElementKey(pool: handle, id: member.id)
-        let place: Int
-        if let (home, old) = self.pools[handle]?.whereabouts(of: member.id) {
-            if home == member.home {
-                place = old
-                self.ledgers[home]?.confirm(at: old)
-            } else {
-                self.disown(home, at: old)
-                place = self.enter(key, of: member.home, isMove: true)
-            }
-        } else {
-            self.elementCount += 1
-            if member.policy.distance != nil { self.elementsWithDistance += 1 }
-            place = self.enter(key, of: member.home)
-        }
+    /// Stores a newcomer, whose record has been written, and enters it in its home's ledger.
+    private mutating func add(_ member: PoolMember, _ parameterLength: Int, at index: Int) {
+        let roll = self.roll(index)
+        let (slot, share) = (roll.pointee.nextSlot, roll.pointee.checksumShare)
+        self.elementCount += 1
+        if member.policy.distance != nil { self.elementsWithDistance += 1 }
+        let standing = OwnerLedger.Standing(pool: UInt32(index), slot: UInt32(slot))
+        let place = self.enter(standing, share, member.id, of: member.home)
         let policy = self.ranked(member)
-        return self.pools[handle]?.put(member, ranked: policy, encoded: encoded, place: place) ?? false
+        Self.withRecord(self.writer, parameterLength) { record in
+            roll.pointee.add(member.id, home: member.home, place: place, ranked: policy, record)
+        }
     }
 
-    private mutating func disown(_ home: RegistrarID, at place: Int) {
-        self.ledgers[home]?.remove(at: place)
-        guard self.ledgers[home]?.isEmpty == true else { return }
-        self.ledgers[home] = nil
-        self.owners.remove(at: self.ownerIndex { $0 < home })
+    /// Stores a member anew, whose record has been written.
+    /// - Returns: whether pool users see a difference.
+    private mutating func replace(
+        at index: Int, _ slot: Int, with member: PoolMember, _ parameterLength: Int
+    ) -> Bool {
+        let roll = self.roll(index)
+        let (home, old) = roll.pointee.whereabouts(at: slot)
+        var place = old
+        if home == member.home {
+            if let owner = self.ownerIndex(of: home) { self.ledgers[owner].confirm(at: old) }
+        } else {
+            let standing = OwnerLedger.Standing(pool: UInt32(index), slot: UInt32(slot))
+            self.disown(home, standing, at: old)
+            place = self.enter(standing, roll.pointee.checksumShare, member.id, of: member.home, isMove: true)
+        }
+        let policy = self.ranked(member)
+        var changed = false
+        Self.withRecord(self.writer, parameterLength) { record in
+            changed = roll.pointee.replace(at: slot, home: member.home, place: place, ranked: policy, record)
+        }
+        return changed
+    }
+
+    private static func withRecord(
+        _ writer: borrowing WireWriter, _ parameterLength: Int, _ body: (MemberRecord) -> Void
+    ) {
+        writer.withBytes { body(MemberRecord(octets: $0, parameterLength: parameterLength)) }
+    }
+
+    private mutating func disown(_ home: RegistrarID, _ standing: OwnerLedger.Standing, at place: Int) {
+        let roll = self.roll(Int(standing.pool))
+        let (share, id) = (roll.pointee.checksumShare, roll.pointee.id(at: Int(standing.slot)))
+        guard let owner = self.ownerIndex(of: home) else { return }
+        self.ledgers[owner].remove(at: place, share, id)
+        guard self.ledgers[owner].isEmpty else { return }
+        self.ledgers.remove(at: owner)
+        self.owners.remove(at: owner)
     }
 }

@@ -6,19 +6,28 @@ internal import RSerPoolWire
 ///
 /// Places do not move while an element stays, so that a download can go on where it stopped while elements come and go.
 struct OwnerLedger: Sendable {
-    private struct Place: Sendable {
-        var key: ElementKey
-        /// The audit in which it was last confirmed.
-        var confirmedIn: UInt32
-        /// It came from another owner, and this one's table has not been compared since.
-        var hasJustMoved: Bool
-        /// Another owner, whose table listed it when it had just moved.
-        var claimant: RegistrarID?
+    /// Where an element stands in the handlespace.
+    struct Standing: Hashable, Sendable {
+        var pool: UInt32
+        var slot: UInt32
     }
 
-    private var places: [Place?] = []
-    private var free: [Int] = []
+    private struct Place: Sendable {
+        var standing: Standing
+        /// The audit in which it was last confirmed.
+        var confirmedIn: UInt32
+
+        static let free = Place(standing: Standing(pool: .max, slot: .max), confirmedIn: 0)
+
+        var isFree: Bool { self.standing.pool == .max }
+    }
+
+    private var places: [Place] = []
+    private var free: [UInt32] = []
     private var audit: UInt32 = 0
+    /// Places of those that came from another owner, and this one's table has not been compared since; and another owner,
+    /// whose table listed it since then.
+    private var moved: [Int: RegistrarID?] = [:]
     private(set) var checksum = PEChecksum()
 
     var count: Int { self.places.count - self.free.count }
@@ -26,24 +35,33 @@ struct OwnerLedger: Sendable {
     /// One more than the last place in use.
     var end: Int { self.places.count }
 
-    subscript(_ place: Int) -> ElementKey? { self.places[place]?.key }
-
-    mutating func add(_ key: ElementKey, isMove: Bool = false) -> Int {
-        self.checksum.add(key.pool, key.id)
-        let entry = Place(key: key, confirmedIn: self.audit, hasJustMoved: isMove)
-        if let place = self.free.popLast() {
-            self.places[place] = entry
-            return place
-        }
-        self.places.append(entry)
-        return self.places.count - 1
+    subscript(_ place: Int) -> Standing? {
+        let place = self.places[place]
+        return place.isFree ? nil : place.standing
     }
 
-    mutating func remove(at place: Int) {
-        guard let key = self.places[place]?.key else { return }
-        self.checksum.remove(key.pool, key.id)
-        self.places[place] = nil
-        self.free.append(place)
+    mutating func add(
+        _ standing: Standing, _ share: PEChecksum.Share, _ id: PoolElementID, isMove: Bool = false
+    ) -> Int {
+        self.checksum.add(share, id)
+        let entry = Place(standing: standing, confirmedIn: self.audit)
+        let place: Int
+        if let free = self.free.popLast() {
+            place = Int(free)
+            self.places[place] = entry
+        } else {
+            place = self.places.count
+            self.places.append(entry)
+        }
+        if isMove { self.moved[place] = .some(nil) }
+        return place
+    }
+
+    mutating func remove(at place: Int, _ share: PEChecksum.Share, _ id: PoolElementID) {
+        self.checksum.remove(share, id)
+        self.places[place] = .free
+        self.free.append(UInt32(place))
+        if !self.moved.isEmpty { self.moved[place] = nil }
     }
 
     /// Marks all (RFC 5353 §3.6.3 step 1).
@@ -53,25 +71,22 @@ struct OwnerLedger: Sendable {
 
     /// Takes an element's mark away.
     mutating func confirm(at place: Int) {
-        self.places[place]?.confirmedIn = self.audit
-        self.places[place]?.hasJustMoved = false
-        self.places[place]?.claimant = nil
+        self.places[place].confirmedIn = self.audit
+        if !self.moved.isEmpty { self.moved[place] = nil }
     }
 
     /// Another registrar's table lists it. One that has just moved here stays for now: that table may be older than the
     /// move. If it is not, the next table of either will tell.
     /// - Returns: whether it stays.
     mutating func deferClaim(of registrar: RegistrarID, at place: Int) -> Bool {
-        guard let entry = self.places[place], entry.hasJustMoved, entry.claimant != registrar else { return false }
-        self.places[place]?.claimant = registrar
+        guard let claimant = self.moved[place], claimant != registrar else { return false }
+        self.moved[place] = registrar
         return true
     }
 
     /// Those that are still marked.
-    var unconfirmed: [ElementKey] {
-        self.places.compactMap { place in
-            place.flatMap { $0.confirmedIn == self.audit ? nil : $0.key }
-        }
+    var unconfirmed: [Standing] {
+        self.places.compactMap { $0.isFree || $0.confirmedIn == self.audit ? nil : $0.standing }
     }
 
     /// Those that are still marked, at the end of an audit, and who else claims them. One that has just moved here is spared
@@ -82,21 +97,22 @@ struct OwnerLedger: Sendable {
     ///   - isKnownToBeLost: of such a one, that it need not be spared.
     ///   - heeds: whose claims count.
     mutating func takeUnconfirmed(
-        _ isKnownToBeLost: (ElementKey) -> Bool, heeding heeds: (RegistrarID) -> Bool
-    ) -> [(key: ElementKey, claimant: RegistrarID?)] {
-        var unconfirmed: [(key: ElementKey, claimant: RegistrarID?)] = []
+        _ isKnownToBeLost: (Standing) -> Bool, heeding heeds: (RegistrarID) -> Bool
+    ) -> [(standing: Standing, claimant: RegistrarID?)] {
+        var unconfirmed: [(standing: Standing, claimant: RegistrarID?)] = []
         for index in self.places.indices {
-            guard let place = self.places[index], place.confirmedIn != self.audit else { continue }
-            let claimant = place.claimant.flatMap { heeds($0) ? $0 : nil }
-            if place.hasJustMoved, claimant == nil, !isKnownToBeLost(place.key) {
-                self.places[index]?.hasJustMoved = false
-                self.places[index]?.claimant = nil
+            let place = self.places[index]
+            guard !place.isFree, place.confirmedIn != self.audit else { continue }
+            let moved = self.moved[index]
+            let claimant = (moved ?? nil).flatMap { heeds($0) ? $0 : nil }
+            if moved != nil, claimant == nil, !isKnownToBeLost(place.standing) {
+                self.moved[index] = nil
             } else {
-                unconfirmed.append((place.key, claimant))
+                unconfirmed.append((place.standing, claimant))
             }
         }
         return unconfirmed
     }
 
-    var keys: [ElementKey] { self.places.compactMap { $0?.key } }
+    var standings: [Standing] { self.places.compactMap { $0.isFree ? nil : $0.standing } }
 }

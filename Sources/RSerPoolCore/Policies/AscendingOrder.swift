@@ -5,17 +5,18 @@ package import RSerPoolWire
 /// The policies that list members by a number, ascending, and let members with equal numbers take turns: Priority (RFC 5356
 /// §4.5), Least Used (§5.1), Least Used with Degradation (§5.2) and Priority Least Used (§5.3).
 ///
-/// Turns: whoever led an answer goes behind its equals, newcomers go there too (POL-064, POL-071, POL-075). With
-/// degradation the number of each member in an answer grows until it registers again (POL-081, POL-082, POL-087).
+/// Turns: whoever led an answer goes behind its equals; newcomers go there too, and so does whoever gets another number
+/// (POL-064, POL-071, POL-075). With degradation the number of each member in an answer grows until it registers again
+/// (POL-081, POL-082, POL-087).
 package struct AscendingOrder: MemberOrder {
     /// How a member stands by its own values.
     package struct Standing: Equatable, Sendable {
         /// Less is better.
         package var number: UInt64
         /// What one answer adds to it, until the member registers again.
-        package var degradation: UInt64 = 0
+        package var degradation: UInt32 = 0
 
-        package init(_ number: UInt64, degradation: UInt64 = 0) {
+        package init(_ number: UInt64, degradation: UInt32 = 0) {
             self.number = number
             self.degradation = degradation
         }
@@ -31,68 +32,66 @@ package struct AscendingOrder: MemberOrder {
         }
     }
 
-    private struct Rank: Comparable, Sendable {
-        var number: UInt64
-        /// Rises with each joining, each change of the number and each answer led: lower means longer ago.
-        var turn: UInt64
-
-        static func < (left: Rank, right: Rank) -> Bool { (left.number, left.turn) < (right.number, right.turn) }
-    }
-
     private let key: Key
-    private var members = RankedSlots<Rank>()
-    /// Indexed by slot: what one answer adds to a member's number.
-    private var degradations: [UInt64] = []
-    private var lastTurn: UInt64 = 0
+    private var members = RankedRings<UInt64>()
+    /// Indexed by slot: what one answer adds to a member's number. Empty while that is nothing for everybody.
+    private var degradations: [UInt32] = []
 
     package init(_ key: Key) {
         self.key = key
     }
 
     package mutating func insert(_ slot: Slot, _ id: PoolElementID, _ policy: PoolPolicy) {
-        self.degradations.reach(slot.index, filledWith: 0)
-        self.place(slot.index, policy)
+        self.place(slot.index, self.standing(of: policy))
     }
 
     package mutating func update(_ slot: Slot, _ policy: PoolPolicy) {
         let standing = self.standing(of: policy)
-        self.degradations[slot.index] = standing.degradation
-        guard self.members.rank(of: slot.index)?.number != standing.number else { return }
-        self.members.remove(slot.index)
-        self.place(slot.index, policy)
+        if self.members.rank(of: slot.index) == standing.number {
+            self.setDegradation(of: slot.index, standing.degradation)
+        } else {
+            self.members.remove(slot.index)
+            self.place(slot.index, standing)
+        }
     }
 
     package mutating func remove(_ slot: Slot) {
         self.members.remove(slot.index)
     }
 
-    package mutating func select(
-        upTo count: Int, using generator: inout some RandomNumberGenerator, _ visit: (Slot) -> Bool
-    ) -> Int {
-        var taken: [Int] = []
-        self.members.walk { slot in
-            guard taken.count < count, visit(Slot(slot)) else { return false }
-            taken.append(slot)
-            return true
-        }
-        for (position, slot) in taken.enumerated() where position == 0 || self.degradations[slot] > 0 {
-            guard var rank = self.members.rank(of: slot) else { continue }
-            self.members.remove(slot)
-            rank.number = rank.number.addingSaturating(self.degradations[slot])
-            if position == 0 {
-                self.lastTurn += 1
-                rank.turn = self.lastTurn
-            }
-            self.members.insert(slot, rank)
-        }
-        return taken.count
+    package mutating func list(_ members: inout OutputSpan<Slot>, using generator: inout ChoiceGenerator) {
+        self.members.list(&members)
     }
 
-    private mutating func place(_ slot: Int, _ policy: PoolPolicy) {
-        let standing = self.standing(of: policy)
-        self.degradations[slot] = standing.degradation
-        self.lastTurn += 1
-        self.members.insert(slot, Rank(number: standing.number, turn: self.lastTurn))
+    package mutating func choose(_ members: Span<Slot>) {
+        guard !self.degradations.isEmpty else { return self.members.turn() }
+        // The one that led comes last, so that it is behind the others where they are equals again.
+        for index in members.indices.dropFirst() {
+            let slot = members[index].index
+            if self.degradation(of: slot) > 0 { self.add(self.degradation(of: slot), slot) }
+        }
+        self.add(self.degradation(of: members[0].index), members[0].index)
+    }
+
+    private mutating func add(_ degradation: UInt32, _ slot: Int) {
+        guard let number = self.members.rank(of: slot) else { return }
+        self.members.remove(slot)
+        self.members.insert(slot, number.addingSaturating(UInt64(degradation)))
+    }
+
+    private func degradation(of slot: Int) -> UInt32 {
+        slot < self.degradations.count ? self.degradations[slot] : 0
+    }
+
+    private mutating func setDegradation(of slot: Int, _ degradation: UInt32) {
+        guard degradation != self.degradation(of: slot) else { return }
+        self.degradations.reach(slot, filledWith: 0)
+        self.degradations[slot] = degradation
+    }
+
+    private mutating func place(_ slot: Int, _ standing: Standing) {
+        self.setDegradation(of: slot, standing.degradation)
+        self.members.insert(slot, standing.number)
     }
 
     /// A member whose values are of another policy comes last; the handlespace lets none in.
@@ -112,7 +111,7 @@ extension AscendingOrder.Key {
     /// The load, and as many degradations as there were answers with the member in it.
     package static let degradingLoad = Self {
         guard case .leastUsedDegradation(let load, let degradation) = $0 else { return nil }
-        return .init(UInt64(load.rawValue), degradation: UInt64(degradation.rawValue))
+        return .init(UInt64(load.rawValue), degradation: degradation.rawValue)
     }
 
     /// The load that there would be with one request more.

@@ -26,7 +26,7 @@ extension AscendingOrder.Key {
     /// The same, and as many degradations as there were answers with the member in it.
     package static let degradingPenalizedLoad = Self {
         guard case .leastUsedDegradationDPF(let load, let degradation, let dpf, let distance) = $0 else { return nil }
-        return .init(Self.penalized(load, dpf, distance), degradation: UInt64(degradation.rawValue))
+        return .init(Self.penalized(load, dpf, distance), degradation: degradation.rawValue)
     }
 
     /// (2³² − 1)² + 2³² − 1 is below 2⁶⁴: nothing wraps around.

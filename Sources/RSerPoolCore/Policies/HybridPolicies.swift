@@ -23,8 +23,8 @@ extension AscendingOrder.Key {
     /// The load that there would be with one request more, and as many degradations as there were answers with the member.
     package static let degradingLoadAfterwards = Self {
         guard case .priorityLeastUsedDegradation(let load, let degradation) = $0 else { return nil }
-        let step = UInt64(degradation.rawValue)
-        return .init(UInt64(load.rawValue) + step, degradation: step)
+        let step = degradation.rawValue
+        return .init(UInt64(load.rawValue) + UInt64(step), degradation: step)
     }
 }
 
@@ -53,6 +53,6 @@ extension WeightedRandomOrder.Standing {
     fileprivate static func capacity(over load: Load, _ more: Load = .idle, degrading: Load = .idle) -> Self {
         let used = UInt64(load.rawValue) + UInt64(more.rawValue)
         let whole = UInt64(Load.full.rawValue)
-        return Self(used < whole ? whole - used : 1, degradation: UInt64(degrading.rawValue))
+        return Self(used < whole ? whole - used : 1, degradation: degrading.rawValue)
     }
 }

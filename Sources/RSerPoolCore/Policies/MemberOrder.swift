@@ -25,18 +25,17 @@ public protocol MemberOrder: Sendable {
     /// A member leaves.
     mutating func remove(_ slot: Slot)
 
-    /// Hands out members in the order of the answer, at most `count`, each once, until `visit` returns false; then moves
-    /// on for the next answer.
+    /// Lists members in the order of the answer, each once, until the list is full or has all of them.
     ///
-    /// `visit` returns false for a member that it did not take, as the message is full: that one is not in the answer and
-    /// does not count. It must not be called again after that. Members that can give no service, like those of weight 0,
-    /// are not handed out; if nobody is, the answer is negative (POL-010).
+    /// Members that can give no service, like those of weight 0, are not listed; if nobody is, the answer is negative
+    /// (POL-010). Nothing has been chosen by that: ``choose(_:)`` says who was.
     ///
     /// - Parameter generator: where all chance comes from, so that simulations repeat.
-    /// - Returns: how many were taken. Where it is 0, nothing has moved.
-    mutating func select(
-        upTo count: Int, using generator: inout some RandomNumberGenerator, _ visit: (Slot) -> Bool
-    ) -> Int
+    mutating func list(_ members: inout OutputSpan<Slot>, using generator: inout ChoiceGenerator)
+
+    /// Moves on for the next answer: these members, the first ones of the list, are in this one. Those behind them did not
+    /// fit the message and do not count. It is called right after ``list(_:using:)``, and not if nobody is in the answer.
+    mutating func choose(_ members: Span<Slot>)
 }
 
 extension Array {

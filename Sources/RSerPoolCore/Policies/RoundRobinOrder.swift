@@ -7,27 +7,27 @@ package import RSerPoolWire
 /// Newcomers enter just before the head, so they come last for now.
 package struct RoundRobinOrder: MemberOrder {
     private struct Neighbours: Sendable {
-        var previous: Int
-        var next: Int
+        var previous: UInt32
+        var next: UInt32
     }
 
     /// Indexed by slot.
     private var links: [Neighbours] = []
-    private var head: Int?
+    private var head: UInt32?
     private var count = 0
 
     package init() {}
 
     package mutating func insert(_ slot: Slot, _ id: PoolElementID, _ policy: PoolPolicy) {
-        let new = slot.index
-        self.links.reach(new, filledWith: Neighbours(previous: -1, next: -1))
+        let new = UInt32(slot.index)
+        self.links.reach(slot.index, filledWith: Neighbours(previous: new, next: new))
         if let head {
-            let last = self.links[head].previous
-            self.links[new] = Neighbours(previous: last, next: head)
-            self.links[last].next = new
-            self.links[head].previous = new
+            let last = self.links[Int(head)].previous
+            self.links[slot.index] = Neighbours(previous: last, next: head)
+            self.links[Int(last)].next = new
+            self.links[Int(head)].previous = new
         } else {
-            self.links[new] = Neighbours(previous: new, next: new)
+            self.links[slot.index] = Neighbours(previous: new, next: new)
             self.head = new
         }
         self.count += 1
@@ -38,27 +38,29 @@ package struct RoundRobinOrder: MemberOrder {
 
     package mutating func remove(_ slot: Slot) {
         let gone = self.links[slot.index]
-        self.links[gone.previous].next = gone.next
-        self.links[gone.next].previous = gone.previous
+        self.links[Int(gone.previous)].next = gone.next
+        self.links[Int(gone.next)].previous = gone.previous
         self.count -= 1
         if self.count == 0 {
             self.head = nil
-        } else if self.head == slot.index {
+        } else if self.head == UInt32(slot.index) {
             self.head = gone.next
         }
     }
 
-    package mutating func select(
-        upTo count: Int, using generator: inout some RandomNumberGenerator, _ visit: (Slot) -> Bool
-    ) -> Int {
-        guard let head else { return 0 }
-        var taken = 0
-        var current = head
-        while taken < min(count, self.count), visit(Slot(current)) {
-            taken += 1
-            current = self.links[current].next
+    package mutating func list(_ members: inout OutputSpan<Slot>, using generator: inout ChoiceGenerator) {
+        guard let head else { return }
+        let count = min(members.freeCapacity, self.count)
+        self.links.withUnsafeBufferPointer { links in
+            var current = Int(head)
+            for _ in 0..<count {
+                members.append(Slot(current))
+                current = Int(links[current].next)
+            }
         }
-        if taken > 0 { self.head = self.links[head].next }
-        return taken
+    }
+
+    package mutating func choose(_ members: Span<Slot>) {
+        if let head { self.head = self.links[Int(head)].next }
     }
 }

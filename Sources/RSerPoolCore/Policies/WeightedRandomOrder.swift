@@ -12,9 +12,9 @@ package struct WeightedRandomOrder: MemberOrder {
     package struct Standing: Equatable, Sendable {
         package var weight: UInt64
         /// What one answer with the member in it takes off, down to a weight of 1, until it registers again.
-        package var degradation: UInt64
+        package var degradation: UInt32
 
-        package init(_ weight: UInt64, degradation: UInt64 = 0) {
+        package init(_ weight: UInt64, degradation: UInt32 = 0) {
             self.weight = weight
             self.degradation = degradation
         }
@@ -36,8 +36,10 @@ package struct WeightedRandomOrder: MemberOrder {
     private let kind: Weight
     /// Indexed by slot.
     private var weights: [UInt64] = []
-    /// Indexed by slot: what one answer takes off.
-    private var degradations: [UInt64] = []
+    /// Indexed by slot: what one answer takes off. Empty while that is nothing for everybody.
+    private var degradations: [UInt32] = []
+    /// Room for what one answer takes.
+    private var drawn: [(slot: Int, weight: UInt64)] = []
     /// A Fenwick tree over them: element i, from 1, has the sum of as many weights as i's lowest bit says, up to slot i − 1.
     private var sums: [UInt64] = [0]
     private var total: UInt64 = 0
@@ -51,7 +53,6 @@ package struct WeightedRandomOrder: MemberOrder {
     package mutating func insert(_ slot: Slot, _ id: PoolElementID, _ policy: PoolPolicy) {
         while self.weights.count <= slot.index {
             self.weights.append(0)
-            self.degradations.append(0)
             // The sum of those before it that its range covers; its own weight is nothing yet.
             let index = self.sums.count
             self.sums.append(self.sum(before: index - 1) - self.sum(before: index - index.lowestBit))
@@ -62,7 +63,10 @@ package struct WeightedRandomOrder: MemberOrder {
 
     package mutating func update(_ slot: Slot, _ policy: PoolPolicy) {
         let standing = self.kind.standing(policy) ?? Standing(0)
-        self.degradations[slot.index] = standing.degradation
+        if standing.degradation != self.degradation(of: slot.index) {
+            self.degradations.reach(slot.index, filledWith: 0)
+            self.degradations[slot.index] = standing.degradation
+        }
         self.change(slot.index, to: standing.weight)
     }
 
@@ -71,31 +75,47 @@ package struct WeightedRandomOrder: MemberOrder {
         self.change(slot.index, to: 0)
     }
 
-    package mutating func select(
-        upTo count: Int, using generator: inout some RandomNumberGenerator, _ visit: (Slot) -> Bool
-    ) -> Int {
-        if self.total == 0, self.kind.isCapacity {
-            return self.everybody.select(upTo: count, using: &generator, visit)
-        }
-        var drawn: [(slot: Int, weight: UInt64)] = []
-        while drawn.count < count, self.total > 0 {
+    package mutating func list(_ members: inout OutputSpan<Slot>, using generator: inout ChoiceGenerator) {
+        if self.total == 0, self.kind.isCapacity { return self.everybody.list(&members, using: &generator) }
+        // Moved out, so that it is not copied when it grows.
+        var drawn = self.drawn
+        self.drawn = []
+        while !members.isFull, self.total > 0 {
             let slot = self.slot(at: UInt64.random(in: 0..<self.total, using: &generator))
-            guard visit(Slot(slot)) else { break }
+            members.append(Slot(slot))
+            // The last one is not drawn again: nothing has to change for that.
+            if members.isFull { break }
             drawn.append((slot, self.weights[slot]))
             self.change(slot, to: 0)
         }
-        for (slot, weight) in drawn { self.change(slot, to: weight - min(weight - 1, self.degradations[slot])) }
-        return drawn.count
+        for (slot, weight) in drawn { self.change(slot, to: weight) }
+        drawn.removeAll(keepingCapacity: true)
+        self.drawn = drawn
+    }
+
+    package mutating func choose(_ members: Span<Slot>) {
+        guard !self.degradations.isEmpty else { return }
+        for index in members.indices {
+            let slot = members[index].index
+            let weight = self.weights[slot]
+            self.change(slot, to: weight - min(max(1, weight) - 1, UInt64(self.degradation(of: slot))))
+        }
+    }
+
+    private func degradation(of slot: Int) -> UInt32 {
+        slot < self.degradations.count ? self.degradations[slot] : 0
     }
 
     private mutating func change(_ slot: Int, to weight: UInt64) {
         let old = self.weights[slot]
         self.weights[slot] = weight
         self.total = self.total - old + weight
-        var index = slot + 1
-        while index < self.sums.count {
-            self.sums[index] = self.sums[index] - old + weight
-            index += index.lowestBit
+        self.sums.withUnsafeMutableBufferPointer { sums in
+            var index = slot + 1
+            while index < sums.count {
+                sums[index] = sums[index] - old + weight
+                index += index.lowestBit
+            }
         }
     }
 
@@ -110,16 +130,18 @@ package struct WeightedRandomOrder: MemberOrder {
 
     /// Where `point` falls when all weights are laid end to end.
     private func slot(at point: UInt64) -> Int {
-        var (position, rest) = (0, point)
-        var step = 1 << (Int.bitWidth - 1 - max(1, self.weights.count).leadingZeroBitCount)
-        while step > 0 {
-            if position + step < self.sums.count, self.sums[position + step] <= rest {
-                position += step
-                rest -= self.sums[position]
+        self.sums.withUnsafeBufferPointer { sums in
+            var (position, rest) = (0, point)
+            var step = 1 << (Int.bitWidth - 1 - max(1, self.weights.count).leadingZeroBitCount)
+            while step > 0 {
+                if position + step < sums.count, sums[position + step] <= rest {
+                    position += step
+                    rest -= sums[position]
+                }
+                step /= 2
             }
-            step /= 2
+            return position
         }
-        return position
     }
 }
 

@@ -76,15 +76,14 @@ package struct HandleResolutionResponse: Hashable, Sendable {
 }
 
 /// Composes positive responses from elements that were encoded before, for the registrar: no field is encoded twice.
-package struct HandleResolutionResponseComposer: Sendable {
+package struct HandleResolutionResponseComposer: ~Copyable, Sendable {
     private var writer: WireWriter
     private let flag: Bool
     private let increment: IncrementalUpdate?
 
-    /// - Parameter pool: the encoded Pool Handle parameter.
-    /// - Parameter policy: the encoded Policy parameter.
+    /// - Parameter head: the encoded Pool Handle and Policy parameters.
     package init(
-        pool: [UInt8], policy: [UInt8], updatesFollow: Bool, increment: IncrementalUpdate? = nil, capacity: Int = 512
+        head: [UInt8], updatesFollow: Bool, increment: IncrementalUpdate? = nil, capacity: Int = 512
     ) {
         self.flag = updatesFollow
         self.increment = increment
@@ -92,13 +91,12 @@ package struct HandleResolutionResponseComposer: Sendable {
         self.writer.write(ASAPMessage.MessageType.handleResolutionResponse.rawValue)
         self.writer.write(updatesFollow ? 1 : 0 as UInt8)
         self.writer.write(0 as UInt16)
-        self.writer.encodedParameter(pool)
-        self.writer.encodedParameter(policy)
+        self.writer.encodedParameter(head)
     }
 
     /// Adds an element by its encoded parameter.
     /// - Returns: false where it does not fit any more; nothing is added then.
-    package mutating func add(member tlv: [UInt8]) -> Bool {
+    package mutating func add(member tlv: UnsafeRawBufferPointer) -> Bool {
         guard self.hasRoom(for: tlv.count) else { return false }
         self.writer.encodedParameter(tlv)
         return true

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Composes a HANDLE_TABLE_RESPONSE (RFC 5353 §2.3) element by element, up to a length.
-package struct HandleTableComposer: Sendable {
+package struct HandleTableComposer: ~Copyable, Sendable {
     /// Octets of one response; an element that is longer than this stands alone in one, which the handlespace's bounds for
     /// elements and handles make fit.
     package static let partLength = 16_384
 
     private var writer: WireWriter
     private let audience: Audience
-    private var pool: [UInt8] = []
+    /// Of the last element.
+    private var pool: PoolHandle?
     private var isEmpty = true
 
     package init(sender: RegistrarID, receiver: RegistrarID, audience: Audience) {
@@ -22,17 +23,23 @@ package struct HandleTableComposer: Sendable {
     }
 
     /// Adds an element behind those of the same pool, or with its pool handle.
-    /// - Parameter pool: the encoded Pool Handle parameter.
+    ///
+    /// - Parameters:
+    ///   - life: what is told of its life, where that is not what the record says.
     /// - Returns: false where it does not fit any more; nothing is added then.
-    package mutating func add(_ member: PoolMember, pool: [UInt8]) -> Bool {
-        let tlv = member.encodedParameter(for: self.audience)
+    package mutating func add(_ record: MemberRecord, of pool: PoolHandle, life: RegistrationLife? = nil) -> Bool {
         let isSamePool = pool == self.pool
-        let length = self.writer.lengthSoFar + (isSamePool ? 0 : pool.count + 3) + tlv.count + 3
+        let length = self.writer.lengthSoFar + (isSamePool ? 0 : pool.octets.count + 7) + record.octets.count + 3
         guard length <= Self.partLength || self.isEmpty && length <= WireWriter.maximumLength else { return false }
-        if !isSamePool { self.writer.encodedParameter(pool) }
+        if !isSamePool { pool.encode(into: &self.writer) }
         self.pool = pool
-        self.writer.encodedParameter(tlv)
         self.isEmpty = false
+        if self.audience.readsExtensions, life == nil {
+            self.writer.write(replica: record)
+        } else if var member = record.member {
+            member.life = life ?? member.life
+            member.encode(into: &self.writer, for: self.audience)
+        }
         return true
     }
 

@@ -13,15 +13,37 @@ package struct PEChecksum: Hashable, Sendable {
     package init() {}
 
     package mutating func add(_ pool: PoolHandle, _ id: PoolElementID) {
-        self.sum &+= Self.block(pool, id)
-        self.rsplibSum &+= Self.rsplibBlock(pool, id)
+        self.add(Share(of: pool), id)
     }
 
     package mutating func remove(_ pool: PoolHandle, _ id: PoolElementID) {
-        let block = Self.block(pool, id)
-        precondition(self.sum >= block, "PE checksum: \(id) of \(pool) was never added")
+        self.remove(Share(of: pool), id)
+    }
+
+    /// As ``add(_:_:)-(PoolHandle,_)``, with the pool's share summed up before.
+    package mutating func add(_ pool: Share, _ id: PoolElementID) {
+        self.sum &+= pool.sum + Self.sum(id)
+        self.rsplibSum &+= pool.rsplibSum &+ Self.rsplibSum(id)
+    }
+
+    package mutating func remove(_ pool: Share, _ id: PoolElementID) {
+        let block = pool.sum + Self.sum(id)
+        precondition(self.sum >= block, "PE checksum: \(id) was never added")
         self.sum -= block
-        self.rsplibSum &-= Self.rsplibBlock(pool, id)
+        self.rsplibSum &-= pool.rsplibSum &+ Self.rsplibSum(id)
+    }
+
+    /// What the handle of a pool adds for each of its elements.
+    package struct Share: Hashable, Sendable {
+        fileprivate var sum: UInt64 = 0
+        fileprivate var rsplibSum: UInt32 = 0
+
+        package init(of pool: PoolHandle) {
+            for (index, octet) in pool.octets.enumerated() {
+                self.sum += index & 1 == 0 ? UInt64(octet) << 8 : UInt64(octet)
+                self.rsplibSum &+= index & 1 == 0 ? UInt32(octet) : UInt32(octet) << 8
+            }
+        }
     }
 
     /// What goes on the wire: folded to 16 bits and complemented; 0xffff for no element.
@@ -38,20 +60,12 @@ package struct PEChecksum: Hashable, Sendable {
         return (~UInt16(truncatingIfNeeded: folded)).byteSwapped
     }
 
-    private static func rsplibBlock(_ pool: PoolHandle, _ id: PoolElementID) -> UInt32 {
-        var sum = UInt32(UInt16(truncatingIfNeeded: id.rawValue >> 16).byteSwapped)
-        sum &+= UInt32(UInt16(truncatingIfNeeded: id.rawValue).byteSwapped)
-        for (index, octet) in pool.octets.enumerated() {
-            sum &+= index & 1 == 0 ? UInt32(octet) : UInt32(octet) << 8
-        }
-        return sum
+    private static func sum(_ id: PoolElementID) -> UInt64 {
+        UInt64(id.rawValue >> 16) + UInt64(id.rawValue & 0xffff)
     }
 
-    private static func block(_ pool: PoolHandle, _ id: PoolElementID) -> UInt64 {
-        var sum = UInt64(id.rawValue >> 16) + UInt64(id.rawValue & 0xffff)
-        for (index, octet) in pool.octets.enumerated() {
-            sum += index & 1 == 0 ? UInt64(octet) << 8 : UInt64(octet)
-        }
-        return sum
+    private static func rsplibSum(_ id: PoolElementID) -> UInt32 {
+        UInt32(UInt16(truncatingIfNeeded: id.rawValue >> 16).byteSwapped)
+            &+ UInt32(UInt16(truncatingIfNeeded: id.rawValue).byteSwapped)
     }
 }

@@ -16,7 +16,7 @@ extension PoolMember {
     ///     +---------------------------------------------------------------+
     ///     :                Member Selection Policy                        :
     ///     +---------------------------------------------------------------+
-    ///     :      ASAP Transport (SCTP), not in ASAP     [0xa951]          :
+    ///     :  [0xa951]      [ASAP Transport (SCTP), between registrars]    :
     ///     +---------------------------------------------------------------+
     ///
     /// The value of Registration Life is not judged here: see ``RegistrationLife/isValid``.
@@ -52,15 +52,14 @@ extension PoolMember {
     /// - Parameter audience: who will read it: what it does not know is left out.
     package func encode(into writer: inout WireWriter, for audience: Audience) {
         writer.parameter(.poolElement) { writer in
-            writer.write(self.id.rawValue)
-            writer.write(self.home.rawValue)
+            writer.write(UInt64(self.id.rawValue) << 32 | UInt64(self.home.rawValue))
             writer.write(UInt32(bitPattern: self.life.rawValue))
             self.transport.encode(into: &writer)
             self.policy.encode(into: &writer)
-            if audience.readsASAPTransport { self.asapTransport?.encode(into: &writer) }
             if audience.readsExtensions, let port = self.encapsulationPort {
                 encodeEncapsulationPort(port, into: &writer)
             }
+            if audience.readsASAPTransport { self.asapTransport?.encode(into: &writer) }
         }
     }
 
@@ -69,14 +68,6 @@ extension PoolMember {
         var writer = WireWriter()
         self.encode(into: &writer, for: audience)
         return writer.bytes
-    }
-}
-
-extension PoolMember {
-    /// Writes another home registrar into an encoded Pool Element parameter.
-    package static func changeHome(to home: RegistrarID, inParameter tlv: inout [UInt8]) {
-        // Behind the parameter's header and the PE identifier.
-        for index in 0..<4 { tlv[8 + index] = UInt8(truncatingIfNeeded: home.rawValue >> (24 - 8 * UInt32(index))) }
     }
 }
 

@@ -63,6 +63,12 @@ extension PoolPolicy {
     }
 
     package func encode(into writer: inout WireWriter) {
+        switch self {
+        case .roundRobin, .random:
+            writer.write(UInt64(ParameterType.policy.rawValue) << 48 | 8 << 32 | UInt64(self.type.rawValue))
+            return
+        default: break
+        }
         writer.parameter(.policy) { writer in
             writer.write(self.type.rawValue)
             switch self {

@@ -14,11 +14,17 @@ extension IPAddress {
     }
 
     package func encode(into writer: inout WireWriter) {
-        let type: ParameterType = self.family == .ipv4 ? .ipv4Address : .ipv6Address
-        writer.parameter(type) { writer in
-            for index in 0..<Int(self.family.rawValue) { writer.write(self.octet(index)) }
+        if let value = self.ipv4Value {
+            writer.write(UInt64(ParameterType.ipv4Address.rawValue) << 48 | 8 << 32 | UInt64(value))
+        } else if let (high, low) = self.ipv6Value {
+            writer.write(UInt32(ParameterType.ipv6Address.rawValue) << 16 | 20)
+            writer.write(high)
+            writer.write(low)
         }
     }
+
+    /// Octets of its parameter.
+    fileprivate var encodedLength: Int { 4 + Int(self.family.rawValue) }
 }
 
 extension SCTPTransport {
@@ -42,11 +48,12 @@ extension SCTPTransport {
     }
 
     package func encode(into writer: inout WireWriter) {
-        writer.parameter(.sctpTransport) { writer in
-            writer.write(self.port)
-            writer.write(self.use.rawValue)
-            for address in self.addresses { address.encode(into: &writer) }
-        }
+        let length = self.addresses.reduce(8) { $0 + $1.encodedLength }
+        guard length <= WireWriter.maximumLength else { return writer.tooLong(length) }
+        writer.write(
+            UInt64(ParameterType.sctpTransport.rawValue) << 48 | UInt64(length) << 32 | UInt64(self.port) << 16
+                | UInt64(self.use.rawValue))
+        for address in self.addresses { address.encode(into: &writer) }
     }
 }
 

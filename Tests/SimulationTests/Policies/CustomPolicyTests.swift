@@ -40,13 +40,11 @@ private struct MostUsedOrder: MemberOrder {
         self.loads.removeAll { $0.slot == slot }
     }
 
-    mutating func select(
-        upTo count: Int, using generator: inout some RandomNumberGenerator, _ visit: (Slot) -> Bool
-    ) -> Int {
-        var taken = 0
-        while taken < min(count, self.loads.count), visit(self.loads[taken].slot) { taken += 1 }
-        return taken
+    mutating func list(_ members: inout OutputSpan<Slot>, using generator: inout ChoiceGenerator) {
+        for (slot, _) in self.loads.prefix(members.freeCapacity) { members.append(slot) }
     }
+
+    mutating func choose(_ members: Span<Slot>) {}
 
     private static func precedes(_ left: UInt32, _ right: UInt32) -> Bool {
         left != .max && (right == .max || left > right)
