@@ -9,7 +9,7 @@ package struct RSerPoolCommand: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             DemoCommand.self, ResolveCommand.self, WatchCommand.self, ServeCommand.self, ConnectCommand.self,
-            DumpCommand.self, PeersCommand.self, DecodeCommand.self, RegistrarCommand.self,
+            DumpCommand.self, PeersCommand.self, DecodeCommand.self, BenchCommand.self, RegistrarCommand.self,
         ])
 
     package init() {}
