@@ -67,11 +67,11 @@ extension Registrar {
 
     /// An element need not be asked any more; a link that is opened for it alone is given up.
     func stopOpening(_ link: LinkID?, for key: ElementKey) {
-        guard let link, let opening = self.opening[link] else { return }
+        guard let link, let port = self.opening[link]?.port else { return }
         self.opening[link]?.elements.remove(key)
-        guard opening.elements == [key] else { return }
+        guard self.opening[link]?.elements.isEmpty == true else { return }
         _ = self.endOpening(link)
-        opening.port.abort(link)
+        port.abort(link)
     }
 
     private func linkDown(_ link: LinkID, _ reason: LinkDownReason, now: ContinuousClock.Instant) {

@@ -120,9 +120,10 @@ extension Registrar {
         let element = self.elements[key] ?? self.makeElement(key, link)
         self.elements[key] = element
         let life = member.life.duration
+        let (there, port) = (link.link, link.port)
         let (before, opening, deadline) = element.assumeIsolated { element in
             let (before, opening) = (element.link, element.opening)
-            element.registered(over: link.link, port: link.port, life: life, now: now)
+            element.registered(over: there, port: port, life: life, now: now)
             return (before, opening, element.nextDeadline)
         }
         self.stopOpening(opening, for: key)
@@ -199,10 +200,9 @@ extension Registrar {
 
     /// Whether the identifier belongs to somebody else: registered over another open link, at another place.
     private func isHeldByAnother(_ key: ElementKey, newcomer: PoolMember, _ link: LinkState) -> Bool {
-        guard let holder = self.handlespace.member(key), let element = self.elements[key] else { return false }
-        guard let held = element.assumeIsolated({ $0.link }), held != link.link.id, self.links[held] != nil else {
-            return false
-        }
+        guard let held = self.elements[key]?.assumeIsolated({ $0.link }), held != link.link.id,
+            self.links[held] != nil, let holder = self.handlespace.member(key)
+        else { return false }
         let sharesPlace =
             holder.transport.port == newcomer.transport.port
             && (holder.transport == newcomer.transport
@@ -264,9 +264,9 @@ extension Registrar {
             guard let transport = self.handlespace.member(key)?.asapTransport else { return true }
             return transport.addresses.contains(where: link.link.remote.addresses.contains)
         }
+        let there = link.link
         return element.assumeIsolated { element in
-            element.link == link.link.id
-                || element.remote.addresses.contains(where: link.link.remote.addresses.contains)
+            element.link == there.id || element.remote.addresses.contains(where: there.remote.addresses.contains)
         }
     }
 

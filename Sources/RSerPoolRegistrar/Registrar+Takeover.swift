@@ -346,7 +346,8 @@ extension Registrar {
         self.elements[key] = element
         if let link {
             self.links[link.link.id]?.elements.insert(key)
-            element.assumeIsolated { $0.useLink(link.link, port: link.port) }
+            let (there, port) = (link.link, link.port)
+            element.assumeIsolated { $0.useLink(there, port: port) }
         }
         return true
     }

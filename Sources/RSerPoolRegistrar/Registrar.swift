@@ -96,8 +96,9 @@ public actor Registrar: Service {
     private let whenReady = OneShot<[BoundEndpoint]>()
     private nonisolated let stopping = OneShot<Void>()
 
-    /// One association or connection, and what hangs on it.
-    struct LinkState: Sendable {
+    /// One association or connection, and what hangs on it. A class: thousands of elements may hang on one link, and nothing of
+    /// that is copied when a message comes.
+    final class LinkState {
         let link: Link
         let port: any Port
         /// Elements that registered over it, or are asked over it.
@@ -105,6 +106,11 @@ public actor Registrar: Service {
         var subscriptions: Set<PoolHandle> = []
         /// See ``Registrar/formerLinks``.
         var formerElements: Set<ElementKey> = []
+
+        init(link: Link, port: any Port) {
+            self.link = link
+            self.port = port
+        }
     }
 
     /// What the deadline queue keeps deadlines of.

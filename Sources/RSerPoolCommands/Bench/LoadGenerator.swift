@@ -69,6 +69,8 @@ actor LoadGenerator {
     private var index: [LinkID: Int] = [:]
     private var elements: [Element] = []
     private var requests: [[UInt8]] = []
+    /// Where the elements say that they are.
+    private var address = IPAddress.loopbackIPv4
     private var nextRequest = 0
     private var registered = 0
     private var registering = 0
@@ -226,12 +228,14 @@ actor LoadGenerator {
     }
 
     private func encode() throws {
-        let address = IPAddress.loopbackIPv4
+        // Registrars let no element in with an address that is not its association's.
+        let home = self.connections[self.homeConnection]
+        if let address = home.link.flatMap({ home.port.localAddresses(of: $0).first }) { self.address = address }
         self.elements = try (0..<self.plan.members).map { number in
             let pool = self.plan.pools[number % self.plan.pools.count]
             let id = PoolElementID(rawValue: UInt32(number + 1))
             let member = PoolMember(
-                id: id, life: .seconds(300), transport: .sctp(SCTPTransport(port: 4711, addresses: [address])),
+                id: id, life: .seconds(300), transport: .sctp(SCTPTransport(port: 4711, addresses: [self.address])),
                 policy: self.plan.policy)
             return Element(
                 pool: pool, id: id, registration: try Registration(pool: pool, member: member).encoded(for: .asap),
@@ -357,6 +361,7 @@ actor LoadGenerator {
     }
 
     private func resolutionAnswered(_ bytes: [UInt8], on number: Int, now: ContinuousClock.Instant) {
+        if case .over = self.phase { return }
         if bytes.count != self.knownLength {
             if let refusal = Self.refusal(in: bytes) { self.fail(refusal) } else { self.knownLength = bytes.count }
         }
@@ -416,7 +421,7 @@ actor LoadGenerator {
         let load = Load(rawValue: UInt32(truncatingIfNeeded: self.change))
         let member = PoolMember(
             id: element.id, life: .seconds(300),
-            transport: .sctp(SCTPTransport(port: 4711, addresses: [.loopbackIPv4])), policy: .leastUsed(load: load))
+            transport: .sctp(SCTPTransport(port: 4711, addresses: [self.address])), policy: .leastUsed(load: load))
         guard let bytes = try? Registration(pool: element.pool, member: member).encoded(for: .asap) else { return }
         self.changedAt = self.host.clock.now
         self.send(bytes, on: self.homeConnection)

@@ -41,6 +41,12 @@ package struct WireReader: Sendable {
         return UInt32(high) << 16 | UInt32(low)
     }
 
+    package mutating func readUInt64(_ field: StaticString) throws(WireError) -> UInt64 {
+        let high = try self.readUInt32(field)
+        let low = try self.readUInt32(field)
+        return UInt64(high) << 32 | UInt64(low)
+    }
+
     /// All that is left, without copying.
     package mutating func readRest() -> ArraySlice<UInt8> {
         defer { self.position = self.end }

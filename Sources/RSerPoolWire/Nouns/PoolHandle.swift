@@ -17,6 +17,14 @@ public struct PoolHandle: Hashable, Sendable {
     }
 }
 
+extension PoolHandle {
+    /// All octets at once: an array would hash one by one.
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(self.octets.count)
+        self.octets.withUnsafeBytes { hasher.combine(bytes: $0) }
+    }
+}
+
 extension PoolHandle: ExpressibleByStringLiteral {
     public init(stringLiteral text: String) {
         self.init(text)

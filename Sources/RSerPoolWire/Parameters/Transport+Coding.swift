@@ -6,9 +6,15 @@ extension IPAddress {
     /// IPv4 Address (Length 8) or IPv6 Address (Length 20), RFC 5354 §3.1 and §3.2.
     init?(from parameter: Parameter) {
         var reader = parameter.value
-        let octets = reader.readRest()
-        switch parameter.type {
-        case .ipv4Address where octets.count == 4, .ipv6Address where octets.count == 16: self.init(octets: octets)
+        switch (parameter.type, parameter.tlv.count) {
+        case (.ipv4Address, 8):
+            guard let value = try? reader.readUInt32("address") else { return nil }
+            self = .ipv4(value)
+        case (.ipv6Address, 20):
+            guard let high = try? reader.readUInt64("address"), let low = try? reader.readUInt64("address") else {
+                return nil
+            }
+            self = .ipv6(high, low)
         default: return nil
         }
     }
