@@ -268,6 +268,91 @@ int csctp_send(
         descriptor, association, bytes, length, stream, payload_protocol, flags & CSCTP_UNORDERED ? SCTP_UNORDERED : 0);
 }
 
+struct csctp_outbox {
+    int capacity, count;
+    size_t room, used;
+    uint8_t *bytes;
+    struct mmsghdr *messages;
+    struct iovec *vectors;
+    union csctp_send_control {
+        struct cmsghdr header;
+        uint8_t room[CMSG_SPACE(sizeof(struct sctp_sndinfo))];
+    } *controls;
+};
+
+csctp_outbox *csctp_outbox_create(int capacity, size_t room) {
+    csctp_outbox *outbox = calloc(1, sizeof *outbox);
+    if (!outbox) return NULL;
+    outbox->capacity = capacity;
+    outbox->room = room;
+    outbox->bytes = malloc(room);
+    outbox->messages = calloc((size_t)capacity, sizeof *outbox->messages);
+    outbox->vectors = calloc((size_t)capacity, sizeof *outbox->vectors);
+    outbox->controls = calloc((size_t)capacity, sizeof *outbox->controls);
+    if (!outbox->bytes || !outbox->messages || !outbox->vectors || !outbox->controls) {
+        csctp_outbox_destroy(outbox);
+        return NULL;
+    }
+    return outbox;
+}
+
+void csctp_outbox_destroy(csctp_outbox *outbox) {
+    if (!outbox) return;
+    free(outbox->bytes);
+    free(outbox->messages);
+    free(outbox->vectors);
+    free(outbox->controls);
+    free(outbox);
+}
+
+int csctp_outbox_add(
+    csctp_outbox *outbox, int32_t association, const void *bytes, size_t length, uint16_t stream,
+    uint32_t payload_protocol, int flags) {
+    if (outbox->count == outbox->capacity || length > outbox->room - outbox->used) return 0;
+    int index = outbox->count++;
+    uint8_t *copy = outbox->bytes + outbox->used;
+    memcpy(copy, bytes, length);
+    outbox->used += length;
+    outbox->vectors[index] = (struct iovec) { copy, length };
+    struct msghdr *message = &outbox->messages[index].msg_hdr;
+    memset(message, 0, sizeof *message);
+    message->msg_iov = &outbox->vectors[index];
+    message->msg_iovlen = 1;
+    message->msg_control = &outbox->controls[index];
+    message->msg_controllen = sizeof outbox->controls[index];
+    struct cmsghdr *c = CMSG_FIRSTHDR(message);
+    c->cmsg_level = IPPROTO_SCTP;
+    c->cmsg_type = SCTP_SNDINFO;
+    c->cmsg_len = CMSG_LEN(sizeof(struct sctp_sndinfo));
+    struct sctp_sndinfo info = {
+        .snd_sid = stream, .snd_flags = flags & CSCTP_UNORDERED ? SCTP_UNORDERED : 0,
+        .snd_ppid = htonl(payload_protocol), .snd_assoc_id = association,
+    };
+    memcpy(CMSG_DATA(c), &info, sizeof info);
+    return 1;
+}
+
+int csctp_outbox_send(csctp_outbox *outbox, int descriptor, int *error) {
+    int sent = 0;
+    *error = 0;
+    while (sent < outbox->count) {
+        // All but the last one wait for more, so that they share packets; the last one lets them go.
+        int isLast = sent == outbox->count - 1;
+        int n = sendmmsg(
+            descriptor, outbox->messages + sent, isLast ? 1 : (unsigned)(outbox->count - 1 - sent),
+            MSG_DONTWAIT | MSG_NOSIGNAL | (isLast ? 0 : MSG_MORE));
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) {
+            *error = n < 0 ? errno : EAGAIN;
+            break;
+        }
+        sent += n;
+    }
+    outbox->count = 0;
+    outbox->used = 0;
+    return sent;
+}
+
 int csctp_shutdown(int descriptor, int32_t association) {
     return send_message(descriptor, association, NULL, 0, 0, 0, SCTP_EOF);
 }

@@ -349,6 +349,8 @@ public actor Registrar: Service {
 
     func schedule(_ due: Due, at deadline: ContinuousClock.Instant?) {
         self.deadlines.set(due, to: deadline)
+        // An alarm before all deadlines comes anyway, and sets the next one.
+        if let expected = self.expectedAlarm, expected <= self.deadlines.nextDeadline ?? expected { return }
         self.setAlarm()
     }
 

@@ -46,6 +46,19 @@ int csctp_local_encapsulation(void);
 /// Flags of a message.
 enum { CSCTP_UNORDERED = 1 };
 
+/// Messages of one association that are sent together, in as few packets as they fit.
+typedef struct csctp_outbox csctp_outbox;
+
+/// NULL without memory.
+csctp_outbox *csctp_outbox_create(int capacity, size_t room);
+void csctp_outbox_destroy(csctp_outbox *outbox);
+/// Copies a message in. 0: it does not fit any more.
+int csctp_outbox_add(
+    csctp_outbox *outbox, int32_t association, const void *bytes, size_t length, uint16_t stream,
+    uint32_t payload_protocol, int flags);
+/// Sends all, and empties it. How many were sent; if not all of them, why not is in `error`.
+int csctp_outbox_send(csctp_outbox *outbox, int descriptor, int *error);
+
 /// Sends one message: 0, or a negative errno.
 int csctp_send(
     int descriptor, int32_t association, const void *bytes, size_t length, uint16_t stream, uint32_t payload_protocol,

@@ -193,9 +193,9 @@ actor LoadGenerator {
         self.begin = self.host.clock.now
         self.phase = .measuring(until: self.begin + self.plan.duration)
         if self.plan.work == .subscribe {
-            for number in 0..<self.plan.connections { self.ask(on: number) }
+            for number in 0..<self.plan.connections { self.ask(on: number, now: self.begin) }
         } else {
-            for number in 0..<self.plan.inFlight { self.ask(on: number % self.plan.connections) }
+            for number in 0..<self.plan.inFlight { self.ask(on: number % self.plan.connections, now: self.begin) }
         }
         try await self.awaitStep("measuring")
         self.report.seconds = (self.host.clock.now - self.begin) / .seconds(1)
@@ -271,9 +271,9 @@ actor LoadGenerator {
         self.send(self.elements[next].registration, on: self.homeConnection)
     }
 
-    private func ask(on number: Int) {
+    private func ask(on number: Int, now: ContinuousClock.Instant) {
         self.outstanding += 1
-        self.connections[number].sent.append(self.host.clock.now)
+        self.connections[number].sent.append(now)
         if self.plan.work == .register, self.nextRequest >= self.elements.count {
             // Who was there longest leaves for its successor, which has its name.
             self.send(self.elements[self.nextRequest % self.elements.count].deregistration, on: number)
@@ -374,7 +374,7 @@ actor LoadGenerator {
         self.outstanding -= 1
         self.record(now - sent)
         if case .measuring(let end) = self.phase {
-            if now < end { return self.ask(on: number) }
+            if now < end { return self.ask(on: number, now: now) }
             self.phase = .ending
         }
         if self.outstanding == 0 { self.step.resolve(.success(())) }

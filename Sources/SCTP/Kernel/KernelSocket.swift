@@ -86,6 +86,8 @@ final class KernelSocket: StackSocket, @unchecked Sendable {
         /// Its own socket, once it has been peeled off.
         var own: Line?
         var isUp = false
+        /// Messages that were taken and still wait for room; no others are taken as long as there are any.
+        var left: ArraySlice<SCTPMessage> = []
 
         init(id: AssociationID, isIncoming: Bool, stackID: Int32) {
             self.id = id
@@ -105,16 +107,24 @@ final class KernelSocket: StackSocket, @unchecked Sendable {
     private var associations: [AssociationID: Association] = [:]
     private var byStackID: [Int32: Association] = [:]
     private var reassembly: Reassembly
+    /// What is sent in reaction to one batch of messages is sent together at its end.
+    private let outbox: OpaquePointer
+    private var isGathering = false
+    /// Whose messages are in the outbox, and those messages.
+    private var gathered: (association: Association, messages: [SCTPMessage])?
 
     /// What the system grants of it is bounded by net.core.[rw]mem_max.
     private static let bufferSize: CInt = 4 << 20
     private static let addressLimit = 256
 
-    init(_ options: SCTPEndpointOptions, stack: KernelStack, batch: OpaquePointer) throws(SCTPError) {
+    init(
+        _ options: SCTPEndpointOptions, stack: KernelStack, batch: OpaquePointer, outbox: OpaquePointer
+    ) throws(SCTPError) {
         self.stack = stack
         self.batch = batch
         self.options = options
         self.reassembly = Reassembly(limit: options.maxMessageLength)
+        self.outbox = outbox
         self.onlyIPv4 = !options.localAddresses.isEmpty && options.localAddresses.allSatisfy { $0.family == .ipv4 }
 
         var settings = csctp_options()
@@ -206,6 +216,8 @@ final class KernelSocket: StackSocket, @unchecked Sendable {
 
     func send(_ message: SCTPMessage, on id: AssociationID) -> SendOutcome {
         guard let association = self.associations[id] else { return .failed(ENOTCONN) }
+        guard association.left.isEmpty else { return .full }
+        if self.isGathering, self.gather(message, association) { return .sent }
         var status = self.transmit(message, association)
         if status == -EAGAIN, association.own == nil, self.peelOffLargest() {
             status = self.transmit(message, association)
@@ -216,6 +228,63 @@ final class KernelSocket: StackSocket, @unchecked Sendable {
             self.line(association).blocked.insert(id)
             return .full
         default: return .failed(-status)
+        }
+    }
+
+    /// Puts a message into the outbox. False: it does not fit, nor is anything left there.
+    private func gather(_ message: SCTPMessage, _ association: Association) -> Bool {
+        if let gathered, gathered.association !== association { self.sendGathered() }
+        // What was there may not have found room.
+        guard association.left.isEmpty else {
+            association.left.append(message)
+            return true
+        }
+        guard self.add(message, association) else {
+            self.sendGathered()
+            guard association.left.isEmpty else {
+                association.left.append(message)
+                return true
+            }
+            guard self.add(message, association) else { return false }
+            self.gathered = (association, [message])
+            return true
+        }
+        if self.gathered == nil { self.gathered = (association, []) }
+        self.gathered?.messages.append(message)
+        return true
+    }
+
+    private func add(_ message: SCTPMessage, _ association: Association) -> Bool {
+        message.bytes.withUnsafeBytes {
+            csctp_outbox_add(
+                self.outbox, association.stackID, $0.baseAddress, $0.count, message.stream, message.payloadProtocol,
+                message.unordered ? CInt(CSCTP_UNORDERED) : 0) == 1
+        }
+    }
+
+    /// Sends what is in the outbox. What the system does not take waits for room; the endpoint has been told that it is sent.
+    private func sendGathered() {
+        guard let (association, messages) = self.gathered.take() else { return }
+        var error: CInt = 0
+        let sent = Int(csctp_outbox_send(self.outbox, self.line(association).descriptor, &error))
+        guard sent < messages.count else { return }
+        association.left = messages[sent...]
+        self.sendLeft(association)
+    }
+
+    /// Sends what was left over, one by one; it stays where there is still no room for it.
+    private func sendLeft(_ association: Association) {
+        while let message = association.left.first {
+            var status = self.transmit(message, association)
+            if status == -EAGAIN, association.own == nil, self.peelOffLargest() {
+                status = self.transmit(message, association)
+            }
+            if status == -EAGAIN {
+                self.line(association).blocked.insert(association.id)
+                return
+            }
+            // Sent, or never to be sent, as the association ends: that is told by itself.
+            association.left = association.left.dropFirst()
         }
     }
 
@@ -260,7 +329,9 @@ final class KernelSocket: StackSocket, @unchecked Sendable {
 
     func shutdown(_ id: AssociationID) -> Bool {
         guard let association = self.associations[id] else { return true }
+        if self.gathered?.association === association { self.sendGathered() }
         let line = self.line(association)
+        guard association.left.isEmpty else { return false }
         guard csctp_shutdown(line.descriptor, association.stackID) == -EAGAIN else { return true }
         line.blocked.insert(id)
         return false
@@ -268,6 +339,7 @@ final class KernelSocket: StackSocket, @unchecked Sendable {
 
     func abort(_ id: AssociationID) {
         guard let association = self.associations[id] else { return }
+        if self.gathered?.association === association { self.sendGathered() }
         csctp_abort(self.line(association).descriptor, association.stackID)
         self.leave(association)
     }
@@ -314,7 +386,12 @@ final class KernelSocket: StackSocket, @unchecked Sendable {
         if events.contains(.writable), !line.blocked.isEmpty {
             let blocked = line.blocked
             line.blocked = []
-            self.owner?.happened(blocked.sorted { $0.rawValue < $1.rawValue }.map { .writable($0) })
+            let writable = blocked.sorted { $0.rawValue < $1.rawValue }.filter { id in
+                guard let association = self.associations[id] else { return true }
+                self.sendLeft(association)
+                return association.left.isEmpty
+            }
+            if !writable.isEmpty { self.owner?.happened(writable.map { .writable($0) }) }
         }
         guard events.contains(.readable), self.isReading, !self.isClosed, line.socket != nil else { return }
         // One batch per turn: the loop comes back while more waits, after everybody else.
@@ -326,7 +403,11 @@ final class KernelSocket: StackSocket, @unchecked Sendable {
             csctp_batch_event(self.batch, index, &event)
             self.take(event, &happened)
         }
-        if !happened.isEmpty { self.owner?.happened(happened) }
+        guard !happened.isEmpty else { return }
+        self.isGathering = happened.count > 1
+        self.owner?.happened(happened)
+        self.isGathering = false
+        self.sendGathered()
     }
 
     private func take(_ event: csctp_event, _ events: inout [StackEvent]) {
@@ -418,6 +499,7 @@ final class KernelSocket: StackSocket, @unchecked Sendable {
         guard !self.isClosed else { return }
         self.isClosed = true
         self.owner = nil
+        self.sendGathered()
         for association in Array(self.associations.values) { self.leave(association) }
         self.main.close()
     }

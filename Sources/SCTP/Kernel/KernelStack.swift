@@ -10,6 +10,8 @@ final class KernelStack: StackOpener, @unchecked Sendable {
 
     let loop: SocketLoop
     private var batch: OpaquePointer?
+    /// What one descriptor's batch caused to be sent.
+    private var outbox: OpaquePointer?
 
     /// Messages or pieces read at once, per descriptor and turn.
     static let batchSize = 32
@@ -22,12 +24,16 @@ final class KernelStack: StackOpener, @unchecked Sendable {
 
     deinit {
         csctp_batch_destroy(self.batch)
+        csctp_outbox_destroy(self.outbox)
     }
 
     func open(_ options: SCTPEndpointOptions) throws(SCTPError) -> any StackSocket {
         if self.batch == nil { self.batch = csctp_batch_create(CInt(Self.batchSize), Self.slot) }
-        guard let batch = self.batch else { throw SCTPError(.noResources, "no memory for kernel SCTP") }
-        let socket = try KernelSocket(options, stack: self, batch: batch)
+        if self.outbox == nil { self.outbox = csctp_outbox_create(CInt(Self.batchSize), Self.slot) }
+        guard let batch = self.batch, let outbox = self.outbox else {
+            throw SCTPError(.noResources, "no memory for kernel SCTP")
+        }
+        let socket = try KernelSocket(options, stack: self, batch: batch, outbox: outbox)
         try socket.start()
         return socket
     }
