@@ -402,6 +402,31 @@ struct PortContractTests {
         await server.close()
     }
 
+    @Test("Answers to a flood come in order, none lost, also while nobody reads them", arguments: Carrier.available)
+    func answers(_ carrier: Carrier) async throws {
+        let server = try await TestPort.open(
+            carrier, options: { $0.sendBufferLimit = 16 << 20 }, reaction: TestPort.echo)
+        let client = try await TestPort.open(
+            carrier, acceptsLinks: false, options: { $0.sendBufferLimit = 16 << 20 })
+        let link = try await client.link(to: server).here.id
+        for length in [16, 2_000, 60_000] {
+            let count = 6_000_000 / (length + 4_000)
+            try await client.onLoop { port in
+                port.setReading(false, on: link)
+                for number in 0..<count { try port.send(OutboundMessage(message(number, length: length)), on: link) }
+            }
+            // Time for the answers to pile up: it is no more than a chance for them.
+            try await client.loop.clock.sleep(for: .milliseconds(200))
+            try await client.onLoop { $0.setReading(true, on: link) }
+            for expected in 0..<count {
+                let answer = try await client.message().message
+                try #require(number(of: answer) == expected && answer.bytes.count == length)
+            }
+        }
+        await client.close()
+        await server.close()
+    }
+
     @Test("Who does not read holds the far end back; nothing is lost, and it goes on", arguments: Carrier.available)
     func paused(_ carrier: Carrier) async throws {
         let sent = Locked(0)
