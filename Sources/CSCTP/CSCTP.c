@@ -234,19 +234,21 @@ int csctp_local_encapsulation(void) {
     return n > 0 ? atoi(text) : 0;
 }
 
-static int send_message(
-    int descriptor, int32_t association, const void *bytes, size_t length, uint16_t stream, uint32_t ppid,
-    uint16_t flags) {
-    union {
-        struct cmsghdr header;
-        uint8_t room[CMSG_SPACE(sizeof(struct sctp_sndinfo))];
-    } control;
-    memset(&control, 0, sizeof control);
-    struct iovec vector = { (void *)bytes, length };
-    struct msghdr message = {
-        .msg_iov = &vector, .msg_iovlen = length ? 1 : 0, .msg_control = &control, .msg_controllen = sizeof control,
+union send_control {
+    struct cmsghdr header;
+    uint8_t room[CMSG_SPACE(sizeof(struct sctp_sndinfo))];
+};
+
+/// A message of one piece, and where it goes.
+static void compose(
+    struct msghdr *message, struct iovec *vector, union send_control *control, int32_t association, uint16_t stream,
+    uint32_t ppid, uint16_t flags) {
+    memset(control, 0, sizeof *control);
+    *message = (struct msghdr) {
+        .msg_iov = vector, .msg_iovlen = vector->iov_len ? 1 : 0, .msg_control = control,
+        .msg_controllen = sizeof *control,
     };
-    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+    struct cmsghdr *c = CMSG_FIRSTHDR(message);
     c->cmsg_level = IPPROTO_SCTP;
     c->cmsg_type = SCTP_SNDINFO;
     c->cmsg_len = CMSG_LEN(sizeof(struct sctp_sndinfo));
@@ -254,6 +256,15 @@ static int send_message(
         .snd_sid = stream, .snd_flags = flags, .snd_ppid = htonl(ppid), .snd_assoc_id = association,
     };
     memcpy(CMSG_DATA(c), &info, sizeof info);
+}
+
+static int send_message(
+    int descriptor, int32_t association, const void *bytes, size_t length, uint16_t stream, uint32_t ppid,
+    uint16_t flags) {
+    union send_control control;
+    struct iovec vector = { (void *)bytes, length };
+    struct msghdr message;
+    compose(&message, &vector, &control, association, stream, ppid, flags);
     ssize_t n;
     do {
         n = sendmsg(descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -274,10 +285,7 @@ struct csctp_outbox {
     uint8_t *bytes;
     struct mmsghdr *messages;
     struct iovec *vectors;
-    union csctp_send_control {
-        struct cmsghdr header;
-        uint8_t room[CMSG_SPACE(sizeof(struct sctp_sndinfo))];
-    } *controls;
+    union send_control *controls;
 };
 
 csctp_outbox *csctp_outbox_create(int capacity, size_t room) {
@@ -314,21 +322,9 @@ int csctp_outbox_add(
     memcpy(copy, bytes, length);
     outbox->used += length;
     outbox->vectors[index] = (struct iovec) { copy, length };
-    struct msghdr *message = &outbox->messages[index].msg_hdr;
-    memset(message, 0, sizeof *message);
-    message->msg_iov = &outbox->vectors[index];
-    message->msg_iovlen = 1;
-    message->msg_control = &outbox->controls[index];
-    message->msg_controllen = sizeof outbox->controls[index];
-    struct cmsghdr *c = CMSG_FIRSTHDR(message);
-    c->cmsg_level = IPPROTO_SCTP;
-    c->cmsg_type = SCTP_SNDINFO;
-    c->cmsg_len = CMSG_LEN(sizeof(struct sctp_sndinfo));
-    struct sctp_sndinfo info = {
-        .snd_sid = stream, .snd_flags = flags & CSCTP_UNORDERED ? SCTP_UNORDERED : 0,
-        .snd_ppid = htonl(payload_protocol), .snd_assoc_id = association,
-    };
-    memcpy(CMSG_DATA(c), &info, sizeof info);
+    compose(
+        &outbox->messages[index].msg_hdr, &outbox->vectors[index], &outbox->controls[index], association, stream,
+        payload_protocol, flags & CSCTP_UNORDERED ? SCTP_UNORDERED : 0);
     return 1;
 }
 

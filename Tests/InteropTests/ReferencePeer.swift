@@ -37,19 +37,26 @@ enum ReferencePeer {
         -> RunningProgram
     {
         try RunningProgram(
-            path: "rspserver",
+            path: "env",
             [
-                "-\(service)", "-poolhandle=\(pool)", "-policy=\(policy)", "-local=10.99.0.1:\(port)",
+                "-C", Self.directory, "rspserver", "-\(service)", "-poolhandle=\(pool)", "-policy=\(policy)",
+                "-local=10.99.0.1:\(port)",
                 "-asapannounce=off",
                 "-registrar=10.99.0.1:3863", "-loglevel=2", "-logcolor=off",
             ])
     }
 
+    /// Where services and clients write the statistics that they cannot be asked to keep to themselves.
+    private static var directory: String { FileManager.default.temporaryDirectory.path }
+
     /// pingpongclient or calcappclient.
     static func startClient(_ name: String, pool: String, _ more: [String] = []) throws -> RunningProgram {
         try RunningProgram(
-            path: "stdbuf",
-            ["-oL", name, "-poolhandle=\(pool)", "-asapannounce=off", "-registrar=10.99.0.1:3863"] + more)
+            path: "env",
+            [
+                "-C", Self.directory, "stdbuf", "-oL", name, "-poolhandle=\(pool)", "-asapannounce=off",
+                "-registrar=10.99.0.1:3863",
+            ] + more)
     }
 
     static func startTerminal() throws -> RunningProgram {

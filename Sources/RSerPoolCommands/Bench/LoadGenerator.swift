@@ -16,13 +16,13 @@ actor LoadGenerator {
         let port: any Port
         /// When each request was sent whose answer has not come; answers come in this order.
         var sent = Queue()
-        /// Of its port's links, the only one that is up.
+        /// Nil once it is over.
         var link: LinkID?
         /// The last change that it has heard of.
         var heard: UInt64 = 0
     }
 
-    /// What comes first goes first, in a ring.
+    /// What comes first goes first.
     private struct Queue {
         private var times: [ContinuousClock.Instant] = []
         private var first = 0
@@ -73,7 +73,6 @@ actor LoadGenerator {
     private var address = IPAddress.loopbackIPv4
     private var nextRequest = 0
     private var registered = 0
-    private var registering = 0
     /// The length of answers of which one has been looked into.
     private var knownLength = -1
     private var outstanding = 0
@@ -135,6 +134,7 @@ actor LoadGenerator {
         let limit = self.lastSign + self.plan.patience
         guard limit <= self.host.clock.now else { return watchdog.set(limit) }
         if case .ending = self.phase {
+            self.report.unanswered = UInt64(self.outstanding)
             self.fail("\(self.outstanding) requests were never answered", count: UInt64(self.outstanding))
             self.outstanding = 0
             return self.step.resolve(.success(()))
@@ -198,7 +198,8 @@ actor LoadGenerator {
             for number in 0..<self.plan.inFlight { self.ask(on: number % self.plan.connections, now: self.begin) }
         }
         try await self.awaitStep("measuring")
-        self.report.seconds = (self.host.clock.now - self.begin) / .seconds(1)
+        // Until the last sign: waiting for what never came is none of it.
+        self.report.seconds = (self.lastSign - self.begin) / .seconds(1)
         self.report.median = Double(self.latencies.valueAtPercentile(50)) / 1e9
         self.report.percentile99 = Double(self.latencies.valueAtPercentile(99)) / 1e9
         self.report.longest = Double(self.latencies.max) / 1e9
@@ -328,7 +329,7 @@ actor LoadGenerator {
 
     private func acknowledge(_ bytes: [UInt8], on number: Int) {
         guard case .endpointKeepAlive(let keepAlive)? = try? ASAPMessage.decode(bytes[...]).message else { return }
-        // One without a name is for all elements here: to say it of one shows that we live.
+        // One without a name may mean any of the pool's elements that are here: all of them answer.
         let ids = keepAlive.id.map { [$0] } ?? self.elements.lazy.filter { $0.pool == keepAlive.pool }.map(\.id)
         for id in ids {
             guard let ack = try? EndpointKeepAliveAck(pool: keepAlive.pool, id: id).encoded() else { continue }
@@ -349,11 +350,9 @@ actor LoadGenerator {
             if self.registered == self.elements.count { return self.step.resolve(.success(())) }
             self.registerNext()
         case .measuring, .ending:
-            if self.plan.work == .subscribe {
-                if isRejected { self.fail(Self.refusal(in: bytes) ?? "a registration is rejected") }
-                return
-            }
             if isRejected { self.fail(Self.refusal(in: bytes) ?? "a registration is rejected") }
+            // There the registration is what is told, not what is measured.
+            if self.plan.work == .subscribe { return }
             self.registered = min(self.elements.count, max(self.registered, self.nextRequest))
             self.answered(on: number, now: now)
         case .connecting, .over: break

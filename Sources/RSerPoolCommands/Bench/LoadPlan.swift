@@ -42,6 +42,8 @@ struct LoadPlan: Sendable {
 struct LoadReport: Sendable {
     /// Of requests, or of changes as each subscriber has heard them.
     var answers: UInt64 = 0
+    var unanswered: UInt64 = 0
+    /// Answers that refuse, and requests without an answer.
     var errors: UInt64 = 0
     var seconds: Double = 0
     /// In seconds.

@@ -134,7 +134,7 @@ struct BenchCommand: FailingCommand {
         var members: [(String, JSON)] = [
             ("work", .string(plan.work.rawValue)), ("endpoint", .string(self.endpoint)),
             ("connections", .int(Int64(plan.connections))), ("in-flight", .int(Int64(plan.inFlight))),
-            ("seconds", rounded(report.seconds)), ("requests", .int(Int64(report.answers + report.errors))),
+            ("seconds", rounded(report.seconds)), ("requests", .int(Int64(report.answers + report.unanswered))),
             ("errors", .int(Int64(report.errors))), ("rate", .number(rate.rounded())),
             ("p50", rounded(report.median)), ("p99", rounded(report.percentile99)), ("max", rounded(report.longest)),
         ]

@@ -52,7 +52,7 @@ package struct Handlespace: ~Copyable, @unchecked Sendable {
     private let policies: PolicyCatalogue
     private let key = TableKey()
     /// Indices of pools, by their handles.
-    private var table: HandleTable
+    private var table: PlaceTable
     /// Nil: that index is free.
     private var rolls: [UnsafeMutablePointer<PoolRoll>?] = []
     private var freeIndices: [Int] = []
@@ -73,7 +73,7 @@ package struct Handlespace: ~Copyable, @unchecked Sendable {
     package init(limits: Limits = Limits(), policies: PolicyCatalogue = .standard) {
         self.limits = limits
         self.policies = policies
-        self.table = HandleTable(self.key)
+        self.table = PlaceTable(self.key)
     }
 
     deinit {
@@ -176,7 +176,7 @@ package struct Handlespace: ~Copyable, @unchecked Sendable {
             self.roll(index).deinitialize(count: 1)
             self.roll(index).deallocate()
             self.rolls[index] = nil
-            self.table.remove(key.pool, index)
+            self.table.remove(self.key.hash(key.pool), index)
             self.freeIndices.append(index)
         }
         return home
@@ -245,7 +245,7 @@ package struct Handlespace: ~Copyable, @unchecked Sendable {
         let place = UnsafeMutablePointer<PoolRoll>.allocate(capacity: 1)
         place.initialize(to: pool)
         self.rolls[index] = place
-        self.table.insert(handle, index)
+        self.table.insert(self.key.hash(handle), index)
         return .made(at: index)
     }
 
@@ -259,7 +259,7 @@ package struct Handlespace: ~Copyable, @unchecked Sendable {
 
     private func index(of handle: PoolHandle) -> Int? {
         self.rolls.withUnsafeBufferPointer { rolls in
-            self.table.find(handle) { rolls[$0]?.pointee.handle == handle }
+            self.table.find(self.key.hash(handle)) { rolls[$0]?.pointee.handle == handle }
         }
     }
 

@@ -36,7 +36,7 @@ package struct PoolRoll: ~Copyable, Sendable {
 
     private var entries: [Entry] = []
     private var freeSlots: [UInt32] = []
-    private var slots: SlotTable
+    private var slots: PlaceTable
     private var records = RecordStore()
     private var order: any MemberOrder
 
@@ -52,7 +52,7 @@ package struct PoolRoll: ~Copyable, Sendable {
         self.policyType = first.policy.type
         self.transportKind = first.transport.kind
         self.transportUse = first.transport.use
-        self.slots = SlotTable(key)
+        self.slots = PlaceTable(key)
         self.checksumShare = PEChecksum.Share(of: handle)
         var writer = WireWriter(capacity: handle.octets.count + 24)
         handle.encode(into: &writer)
@@ -68,7 +68,7 @@ package struct PoolRoll: ~Copyable, Sendable {
 
     /// The record of a member, while `body` runs.
     package func withRecord<Result>(of id: PoolElementID, _ body: (MemberRecord) -> Result) -> Result? {
-        self.slots[id].map { self.withRecord(at: $0, body) }
+        self.slot(of: id).map { self.withRecord(at: $0, body) }
     }
 
     func withRecord<Result>(at slot: Int, _ body: (MemberRecord) -> Result) -> Result {
@@ -82,13 +82,13 @@ package struct PoolRoll: ~Copyable, Sendable {
     }
 
     /// All identifiers, ascending: the order of updates (ASAP-143).
-    package var ids: [PoolElementID] { self.slots.ids.sorted() }
+    package var ids: [PoolElementID] { self.slots.tags.sorted().map(PoolElementID.init) }
 
     /// All members as they are now.
     package func snapshot() -> PoolSnapshot {
         let ids = self.ids
         let parameters = ids.compactMap { id in
-            self.slots[id].map { slot in
+            self.slot(of: id).map { slot in
                 let entry = self.entries[slot]
                 return entry.record.range.prefix(Int(entry.parameterLength))
             }
@@ -113,14 +113,14 @@ package struct PoolRoll: ~Copyable, Sendable {
             causes.append(ErrorCause(.inconsistentPolicy, data: self.encodedPolicy))
         }
         if member.transport.kind != self.transportKind {
-            let one = self.slots.ids.min().flatMap { self[$0] }
+            let one = self.slots.tags.min().flatMap { self[PoolElementID(rawValue: $0)] }
             causes.append(ErrorCause(.inconsistentTransport, data: one?.transport.encodedParameter() ?? []))
         }
         if member.transport.use != self.transportUse { causes.append(ErrorCause(.inconsistentTransportUse)) }
         return causes
     }
 
-    func slot(of id: PoolElementID) -> Int? { self.slots[id] }
+    func slot(of id: PoolElementID) -> Int? { self.slots.find(id.rawValue) }
 
     func id(at slot: Int) -> PoolElementID { self.entries[slot].id }
 
@@ -144,7 +144,7 @@ package struct PoolRoll: ~Copyable, Sendable {
             id: id, home: home, place: UInt32(place), record: self.records.add(record.octets),
             parameterLength: UInt32(record.parameterLength))
         if self.freeSlots.popLast() == nil { self.entries.append(entry) } else { self.entries[slot] = entry }
-        self.slots.insert(id, slot)
+        self.slots.insert(id.rawValue, slot)
         self.order.insert(Slot(slot), id, policy)
     }
 
@@ -178,7 +178,7 @@ package struct PoolRoll: ~Copyable, Sendable {
 
     mutating func remove(at slot: Int) {
         self.order.remove(Slot(slot))
-        self.slots.remove(self.entries[slot].id)
+        self.slots.remove(self.entries[slot].id.rawValue, slot)
         self.records.remove(self.entries[slot].record)
         self.entries[slot].parameterLength = 0
         self.freeSlots.append(UInt32(slot))

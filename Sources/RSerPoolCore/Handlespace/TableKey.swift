@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import RSerPoolWire
+
 /// What the hash tables of a handlespace hash with: a secret of this process, so that who chooses handles and identifiers
 /// cannot choose which of them collide.
 ///
@@ -19,14 +21,19 @@ struct TableKey: Sendable {
         self.second = draw(2) | 1
     }
 
-    /// Of an identifier: multiply and shift, universal for a secret odd factor. The upper bits are the good ones.
+    /// Of a tag: multiply and shift, universal for a secret odd factor. The upper bits are the good ones.
     @inline(__always)
-    func hash(_ id: UInt32) -> UInt64 {
-        (UInt64(id) &+ 1) &* self.first
+    func hash(_ tag: UInt32) -> UInt64 {
+        (UInt64(tag) &+ 1) &* self.first
+    }
+
+    /// The tag of a pool.
+    func hash(_ handle: PoolHandle) -> UInt32 {
+        handle.octets.withUnsafeBytes { UInt32(truncatingIfNeeded: self.hash($0) >> 32) }
     }
 
     /// Of the octets of a handle: eight of them at a time, each folded in by a multiplication with all 128 bits of its product.
-    func hash(_ octets: UnsafeRawBufferPointer) -> UInt64 {
+    private func hash(_ octets: UnsafeRawBufferPointer) -> UInt64 {
         var hash = self.second ^ UInt64(octets.count)
         var offset = 0
         while offset + 8 <= octets.count {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import RSerPoolWire
-
-/// Where each identifier's member stands in its pool: a hash table in one array, probed one cell after the other.
-struct SlotTable: Sendable {
-    /// Identifier in the upper half, slot and 1 in the lower; 0: free. As many as a power of two.
+/// Where things stand by a tag of 32 bits, which several may share: a hash table in one array, probed one cell after the other.
+///
+/// Members of a pool are tagged with their identifiers, pools with a hash of their handles.
+struct PlaceTable: Sendable {
+    /// Tag in the upper half, place and 1 in the lower; 0: free. As many as a power of two.
     private var cells: [UInt64] = []
     /// How far a hash is shifted to be a cell's number.
     private var shift: UInt64 = 64
@@ -15,30 +15,35 @@ struct SlotTable: Sendable {
         self.key = key
     }
 
-    subscript(_ id: PoolElementID) -> Int? {
+    /// The place with that tag of which `isIt` is true.
+    @inline(__always)
+    func find(_ tag: UInt32, where isIt: (Int) -> Bool = { _ in true }) -> Int? {
         guard self.count > 0 else { return nil }
         return self.cells.withUnsafeBufferPointer { cells in
-            var index = self.home(of: id.rawValue)
+            var index = self.home(of: tag)
             while cells[index] != 0 {
-                if Self.id(of: cells[index]) == id.rawValue { return Self.slot(of: cells[index]) }
+                if Self.tag(of: cells[index]) == tag, isIt(Self.place(in: cells[index])) {
+                    return Self.place(in: cells[index])
+                }
                 index = (index + 1) & (cells.count - 1)
             }
             return nil
         }
     }
 
-    /// Enters one that is not there.
-    mutating func insert(_ id: PoolElementID, _ slot: Int) {
+    /// Enters a place that is not there.
+    mutating func insert(_ tag: UInt32, _ place: Int) {
         if (self.count + 1) * 4 > self.cells.count * 3 { self.resize(to: max(4, self.cells.count * 2)) }
-        self.place(UInt64(id.rawValue) << 32 | UInt64(slot + 1))
+        self.put(UInt64(tag) << 32 | UInt64(place + 1))
         self.count += 1
     }
 
-    mutating func remove(_ id: PoolElementID) {
+    /// Removes a place, if it is there with that tag.
+    mutating func remove(_ tag: UInt32, _ place: Int) {
         guard self.count > 0 else { return }
-        let mask = self.cells.count - 1
-        var hole = self.home(of: id.rawValue)
-        while Self.id(of: self.cells[hole]) != id.rawValue || self.cells[hole] == 0 {
+        let (mask, cell) = (self.cells.count - 1, UInt64(tag) << 32 | UInt64(place + 1))
+        var hole = self.home(of: tag)
+        while self.cells[hole] != cell {
             guard self.cells[hole] != 0 else { return }
             hole = (hole + 1) & mask
         }
@@ -46,7 +51,7 @@ struct SlotTable: Sendable {
         // Those behind move up, as far as they may stand there.
         var next = (hole + 1) & mask
         while self.cells[next] != 0 {
-            let home = self.home(of: Self.id(of: self.cells[next]))
+            let home = self.home(of: Self.tag(of: self.cells[next]))
             if (next - home) & mask >= (next - hole) & mask {
                 self.cells[hole] = self.cells[next]
                 hole = next
@@ -57,20 +62,18 @@ struct SlotTable: Sendable {
         if self.count * 8 < self.cells.count, self.cells.count > 16 { self.resize(to: self.cells.count / 2) }
     }
 
-    /// All identifiers, in no order.
-    var ids: [PoolElementID] {
-        self.cells.compactMap { $0 == 0 ? nil : PoolElementID(rawValue: Self.id(of: $0)) }
-    }
+    /// All tags, in no order.
+    var tags: [UInt32] { self.cells.compactMap { $0 == 0 ? nil : Self.tag(of: $0) } }
 
     private mutating func resize(to length: Int) {
         let old = self.cells
         self.cells = [UInt64](repeating: 0, count: length)
         self.shift = UInt64(64 - length.trailingZeroBitCount)
-        for cell in old where cell != 0 { self.place(cell) }
+        for cell in old where cell != 0 { self.put(cell) }
     }
 
-    private mutating func place(_ cell: UInt64) {
-        var index = self.home(of: Self.id(of: cell))
+    private mutating func put(_ cell: UInt64) {
+        var index = self.home(of: Self.tag(of: cell))
         self.cells.withUnsafeMutableBufferPointer { cells in
             while cells[index] != 0 { index = (index + 1) & (cells.count - 1) }
             cells[index] = cell
@@ -78,11 +81,11 @@ struct SlotTable: Sendable {
     }
 
     @inline(__always)
-    private func home(of id: UInt32) -> Int { Int(truncatingIfNeeded: self.key.hash(id) >> self.shift) }
+    private func home(of tag: UInt32) -> Int { Int(truncatingIfNeeded: self.key.hash(tag) >> self.shift) }
 
     @inline(__always)
-    private static func id(of cell: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: cell >> 32) }
+    private static func tag(of cell: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: cell >> 32) }
 
     @inline(__always)
-    private static func slot(of cell: UInt64) -> Int { Int(truncatingIfNeeded: cell & 0xffff_ffff) - 1 }
+    private static func place(in cell: UInt64) -> Int { Int(truncatingIfNeeded: cell & 0xffff_ffff) - 1 }
 }
