@@ -180,6 +180,8 @@ package struct PoolRoll: ~Copyable, Sendable {
         self.order.remove(Slot(slot))
         self.slots.remove(self.entries[slot].id.rawValue, slot)
         self.records.remove(self.entries[slot].record)
+        // A policy that lists the slot all the same finds nothing there.
+        self.entries[slot].record = .none
         self.entries[slot].parameterLength = 0
         self.freeSlots.append(UInt32(slot))
         if self.records.isSparse { self.moveTogether() }

@@ -10,6 +10,9 @@ struct RecordStore: Sendable {
         fileprivate var start: UInt32
         fileprivate var length: UInt32
 
+        /// No record.
+        static let none = Place(start: 0, length: 0)
+
         var range: Range<Int> { Int(self.start) * 4..<Int(self.start + self.length) * 4 }
     }
 

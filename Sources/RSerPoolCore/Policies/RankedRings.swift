@@ -88,16 +88,8 @@ struct RankedRings<Rank: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
             self.put(rank, new, at: 0, of: self.root)
             return
         }
-        if self.height == 1 {
-            // Most pools are so small.
-            self.insertIntoLeaf(new, rank, self.root).map { self.grow(with: $0) }
-        } else {
-            self.insert(new, rank, into: self.root, level: self.height - 1).map { self.grow(with: $0) }
-        }
-    }
-
-    /// The root has been split: there is a new one above.
-    private mutating func grow(with sibling: UInt32) {
+        guard let sibling = self.insert(new, rank, into: self.root, level: self.height - 1) else { return }
+        // The root has been split: there is a new one above.
         let old = self.root
         self.root = self.makeNode()
         self.height += 1

@@ -231,23 +231,16 @@ final class KernelSocket: StackSocket, @unchecked Sendable {
         }
     }
 
-    /// Puts a message into the outbox. False: it does not fit, nor is anything left there.
+    /// Puts a message into the outbox. False: it is too long for that, and nothing is left there.
     private func gather(_ message: SCTPMessage, _ association: Association) -> Bool {
         if let gathered, gathered.association !== association { self.sendGathered() }
-        // What was there may not have found room.
-        guard association.left.isEmpty else {
-            association.left.append(message)
-            return true
-        }
-        guard self.add(message, association) else {
+        if !self.add(message, association) {
             self.sendGathered()
             guard association.left.isEmpty else {
                 association.left.append(message)
                 return true
             }
             guard self.add(message, association) else { return false }
-            self.gathered = (association, [message])
-            return true
         }
         if self.gathered == nil { self.gathered = (association, []) }
         self.gathered?.messages.append(message)
