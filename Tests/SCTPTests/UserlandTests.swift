@@ -25,16 +25,31 @@ extension SCTPSuite {
 
             init(_ options: SCTPEndpointOptions = .loopback) async throws {
                 // Own UDP ports: the relay tells the sides apart by them.
-                var serverOptions = options
-                serverOptions.encapsulationPort = try await freeUDPPort()
-                self.server = try await LoggedEndpoint(.userland, serverOptions, reaction: echo)
+                let port: UInt16
+                (self.server, port) = try await Self.serverOfItsOwn(options)
                 self.client = try await LoggedEndpoint(.userland, options)
-                self.relay = try await Relay(to: serverOptions.encapsulationPort)
+                self.relay = try await Relay(to: port)
                 self.id = try await self.client.endpoint.connect(
                     to: SCTPPeer(
                         addresses: [.loopbackIPv4], port: self.server.endpoint.port, encapsulationPort: self.relay.port)
                 ).id
                 self.incoming = try await self.server.up().id
+            }
+
+            /// Somebody may take a free port before the server does: then it is another one.
+            private static func serverOfItsOwn(
+                _ options: SCTPEndpointOptions
+            ) async throws -> (server: LoggedEndpoint, port: UInt16) {
+                var options = options
+                for attempt in 1... {
+                    options.encapsulationPort = try await freeUDPPort()
+                    do {
+                        return (
+                            try await LoggedEndpoint(.userland, options, reaction: echo), options.encapsulationPort
+                        )
+                    } catch let error as SCTPError where error.code == .addressInUse && attempt < 20 {}
+                }
+                preconditionFailure("the loop ends by returning or throwing")
             }
 
             func exchange(_ bytes: [UInt8]) async throws {
