@@ -45,6 +45,26 @@ final class RawConnection {
         if self.descriptor >= 0 { systemClose(self.descriptor) }
     }
 
+    /// A socket of 127.0.0.1 whose far end is the same socket. Who gets it closes it.
+    static func descriptorToItself() throws -> CInt {
+        let descriptor = socket(AF_INET, stream, 0)
+        guard descriptor >= 0 else { throw SystemError(what: "socket", number: errno) }
+        var address = sockaddr_in()
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let status = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                guard self.withLoopback(0, { bind(descriptor, $0, $1) }) == 0 else { return CInt(-1) }
+                guard getsockname(descriptor, $0, &length) == 0 else { return -1 }
+                return connect(descriptor, $0, length)
+            }
+        }
+        guard status == 0 else {
+            systemClose(descriptor)
+            throw SystemError(what: "connect to itself", number: errno)
+        }
+        return descriptor
+    }
+
     static func withLoopback<Value>(_ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Value) -> Value {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import NetworkAddress
-import RSerPoolTransport
+@testable import RSerPoolTransport
 import SocketLoop
 import Testing
 
@@ -48,6 +48,20 @@ struct TCPPortTests {
         try client.write(message(2))
         #expect(try client.read(16 + 65_536 + 16) == message(1) + long + message(2))
         await server.close(within: .zero)
+    }
+
+    @Test("A socket that has connected to itself, as it may where nobody listens, is not taken for a service")
+    func connectedToItself() async throws {
+        let service = try await TestPort.tcp()
+        let remote = SocketAddress(ip: .loopbackIPv4, port: service.port.local.port)
+        let socket = try StreamSocket.connecting(to: remote, from: nil)
+        defer { socket.close() }
+        #expect(!socket.isConnectedToItself(at: remote))
+        await service.close(within: .zero)
+
+        let itself = StreamSocket(descriptor: try RawConnection.descriptorToItself())
+        defer { itself.close() }
+        #expect(itself.isConnectedToItself(at: try #require(itself.localAddress)))
     }
 
     @Test("What is no framing ends the connection, and no other one", arguments: [0, 1, 2, 3])

@@ -72,6 +72,10 @@ struct StreamSocket {
         return status == 0 ? address : nil
     }
 
+    /// True if this socket has connected to itself: where nobody listens at a port that the system also gives to sockets that
+    /// connect, it may give just that one, and TCP joins the socket's two ends (RFC 9293, section 3.5, simultaneous open).
+    func isConnectedToItself(at remote: SocketAddress) -> Bool { self.localAddress == remote }
+
     // MARK: Talking
 
     /// Sends small messages at once, and notices a far end that is gone: after `idle` of silence it is asked three times, each

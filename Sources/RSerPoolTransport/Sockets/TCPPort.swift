@@ -306,7 +306,8 @@ package actor TCPPort: Port {
 
     /// The system has finished an attempt.
     func connectingEnded(_ connection: TCPConnection, others: ArraySlice<IPAddress>) {
-        guard connection.socket.takeError() != 0 else {
+        let remote = SocketAddress(ip: connection.remoteAddress, port: connection.remotePort)
+        guard connection.socket.takeError() != 0 || connection.socket.isConnectedToItself(at: remote) else {
             self.cancelPhaseTimer(connection)
             connection.phase = .open
             self.setInterest(connection, connection.isPaused ? [] : .readable)
@@ -314,7 +315,7 @@ package actor TCPPort: Port {
             return self.cameUp(connection)
         }
         self.loop.remove(connection.socket.descriptor)
-        connection.socket.close()
+        connection.socket.abort()
         let next = try? self.attempt(others, port: connection.remotePort)
         guard let (socket, address, others) = next else { return self.forget(connection, .refused) }
         connection.socket = socket
