@@ -17,10 +17,17 @@ actor Pool {
     /// Increments kept for subscribers that were slow for a moment.
     static let keptIncrements = 64
 
-    private struct Subscriber: Sendable {
-        var port: any Port
-        var wantsIncrements: Bool
-        var progress: Progress
+    private final class Subscriber {
+        let link: LinkID
+        let port: any Port
+        let wantsIncrements: Bool
+        var progress = Progress.current
+
+        init(link: LinkID, port: any Port, wantsIncrements: Bool) {
+            self.link = link
+            self.port = port
+            self.wantsIncrements = wantsIncrements
+        }
     }
 
     private enum Progress: Sendable {
@@ -47,8 +54,11 @@ actor Pool {
     }
 
     private let host: Host
-    /// Sorted by link when told, so that a simulation repeats.
-    private var subscribers: [LinkID: Subscriber] = [:]
+    private var subscribers: [LinkID: Subscriber] = [:] {
+        didSet { self.inOrder = nil }
+    }
+    /// The subscribers by link, so that a simulation repeats; nil where they have to be sorted again.
+    private var inOrder: [Subscriber]?
     private var changed: Set<PoolElementID> = []
     private var gone: Set<PoolElementID> = []
     private var version: UInt32 = 0
@@ -62,10 +72,17 @@ actor Pool {
     nonisolated var unownedExecutor: UnownedSerialExecutor { self.host.executor.asUnownedSerialExecutor() }
 
     var hasSubscribers: Bool { !self.subscribers.isEmpty }
-    var subscriberLinks: [LinkID] {
-        self.subscribers.keys.sorted { ($0.port.rawValue, $0.number) < ($1.port.rawValue, $1.number) }
-    }
+    var subscriberLinks: [LinkID] { self.subscribersInOrder().map(\.link) }
     func isSubscribed(_ link: LinkID) -> Bool { self.subscribers[link] != nil }
+
+    private func subscribersInOrder() -> [Subscriber] {
+        if let inOrder { return inOrder }
+        let sorted = self.subscribers.values.sorted {
+            ($0.link.port.rawValue, $0.link.number) < ($1.link.port.rawValue, $1.link.number)
+        }
+        self.inOrder = sorted
+        return sorted
+    }
 
     enum Change: Sendable {
         /// An element joined, or has other values.
@@ -97,10 +114,11 @@ actor Pool {
     ) -> Told {
         // What is pending is told to those who are there before the newcomer gets its snapshot.
         var told = self.flush(roll, now: now)
-        self.subscribers[link] = Subscriber(port: port, wantsIncrements: wantsIncrements, progress: .current)
+        let subscriber = Subscriber(link: link, port: port, wantsIncrements: wantsIncrements)
+        self.subscribers[link] = subscriber
         if wantsIncrements {
-            self.startSnapshot(link, roll)
-            self.advance(link, roll, &told)
+            self.startSnapshot(subscriber, roll)
+            self.advance(subscriber, roll, &told)
         }
         return told
     }
@@ -121,21 +139,20 @@ actor Pool {
         self.lastFlush = now
         self.makeIncrements(roll)
         var wholeList: [UInt8]?
-        for link in self.subscriberLinks {
-            guard let subscriber = self.subscribers[link] else { continue }
+        for subscriber in self.subscribersInOrder() {
             if case .current = subscriber.progress {
                 if subscriber.wantsIncrements {
-                    self.subscribers[link]?.progress = .behind(next: self.oldestNewIncrement)
+                    subscriber.progress = .behind(next: self.oldestNewIncrement)
                 } else {
                     wholeList = wholeList ?? Self.wholeList(roll)
-                    if let wholeList, self.send(wholeList, to: link, subscriber) {
+                    if let wholeList, Self.send(wholeList, to: subscriber) {
                         told.sent += 1
                         continue
                     }
-                    self.subscribers[link]?.progress = .behind(next: nil)
+                    subscriber.progress = .behind(next: nil)
                 }
             }
-            self.advance(link, roll, &told)
+            self.advance(subscriber, roll, &told)
         }
         self.newIncrements = 0
         return told
@@ -144,7 +161,7 @@ actor Pool {
     /// There is room again in a subscriber's buffer.
     func writable(_ link: LinkID, _ roll: borrowing PoolRoll) -> Told {
         var told = Told()
-        self.advance(link, roll, &told)
+        if let subscriber = self.subscribers[link] { self.advance(subscriber, roll, &told) }
         return told
     }
 
@@ -153,9 +170,9 @@ actor Pool {
         var told = Told()
         let response = HandleResolutionResponse(pool: handle, outcome: .failed([ErrorCause(.unknownPoolHandle)]))
         let bytes = try? response.encoded()
-        for link in self.subscriberLinks {
-            guard let subscriber = self.subscribers[link], let bytes else { continue }
-            if self.send(bytes, to: link, subscriber) { told.sent += 1 } else { told.deferred += 1 }
+        for subscriber in self.subscribersInOrder() {
+            guard let bytes else { continue }
+            if Self.send(bytes, to: subscriber) { told.sent += 1 } else { told.deferred += 1 }
         }
         self.subscribers = [:]
         return told
@@ -190,39 +207,39 @@ actor Pool {
     }
 
     /// Sends a subscriber what it misses, as far as its buffer takes it.
-    private func advance(_ link: LinkID, _ roll: borrowing PoolRoll, _ told: inout Told) {
-        while let subscriber = self.subscribers[link] {
+    private func advance(_ subscriber: Subscriber, _ roll: borrowing PoolRoll, _ told: inout Told) {
+        while true {
             switch subscriber.progress {
             case .current: return
             case .behind(nil):
-                guard let bytes = Self.wholeList(roll), self.send(bytes, to: link, subscriber) else {
+                guard let bytes = Self.wholeList(roll), Self.send(bytes, to: subscriber) else {
                     told.deferred += 1
                     return
                 }
                 told.sent += 1
-                self.subscribers[link]?.progress = .current
+                subscriber.progress = .current
             case .behind(let next?):
                 guard next != self.version &+ 1 else {
-                    self.subscribers[link]?.progress = .current
+                    subscriber.progress = .current
                     return
                 }
-                guard let increment = self.increments.first(where: { $0.version == next }) else {
-                    self.startSnapshot(link, roll)
+                guard let increment = self.increment(next) else {
+                    self.startSnapshot(subscriber, roll)
                     continue
                 }
-                guard self.send(increment.bytes, to: link, subscriber) else {
+                guard Self.send(increment, to: subscriber) else {
                     told.deferred += 1
                     return
                 }
                 told.sent += 1
-                self.subscribers[link]?.progress = .behind(next: next &+ 1)
+                subscriber.progress = .behind(next: next &+ 1)
             case .snapshot(let snapshot):
-                guard let (bytes, next) = Self.part(of: snapshot), self.send(bytes, to: link, subscriber) else {
+                guard let (bytes, next) = Self.part(of: snapshot), Self.send(bytes, to: subscriber) else {
                     told.deferred += 1
                     return
                 }
                 told.sent += 1
-                self.subscribers[link]?.progress =
+                subscriber.progress =
                     next < snapshot.members.count
                     ? .snapshot(Snapshot(members: snapshot.members, version: snapshot.version, next: next))
                     : .behind(next: snapshot.version &+ 1)
@@ -230,8 +247,16 @@ actor Pool {
         }
     }
 
-    private func startSnapshot(_ link: LinkID, _ roll: borrowing PoolRoll) {
-        self.subscribers[link]?.progress = .snapshot(
+    /// The increment with a number; nil if it is no longer kept.
+    private func increment(_ version: UInt32) -> [UInt8]? {
+        guard let oldest = self.increments.first?.version else { return nil }
+        let index = Int(version &- oldest)
+        guard self.increments.indices.contains(index), self.increments[index].version == version else { return nil }
+        return self.increments[index].bytes
+    }
+
+    private func startSnapshot(_ subscriber: Subscriber, _ roll: borrowing PoolRoll) {
+        subscriber.progress = .snapshot(
             Snapshot(members: roll.snapshot(), version: self.version))
     }
 
@@ -260,10 +285,10 @@ actor Pool {
         return try? composer.finish()
     }
 
-    private func send(_ bytes: [UInt8], to link: LinkID, _ subscriber: Subscriber) -> Bool {
+    private static func send(_ bytes: [UInt8], to subscriber: Subscriber) -> Bool {
         do {
             try subscriber.port.send(
-                OutboundMessage(bytes: bytes, payloadProtocol: ASAPMessage.payloadProtocol), on: link)
+                OutboundMessage(bytes: bytes, payloadProtocol: ASAPMessage.payloadProtocol), on: subscriber.link)
             return true
         } catch {
             return false

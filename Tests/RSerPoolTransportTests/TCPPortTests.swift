@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import NetworkAddress
-@testable import RSerPoolTransport
 import SocketLoop
 import Testing
+
+@testable import RSerPoolTransport
 
 #if canImport(Glibc)
 import Glibc
