@@ -38,6 +38,22 @@ struct BenchTests {
         }
     }
 
+    @Test("Elements that die at once are all told, over one association or over many")
+    func deaths() async throws {
+        let registrar = try await RunningRegistrar.start()
+        for (endpoint, connections) in [(registrar.sctp, "1"), (registrar.sctp, "30"), (registrar.tcp, "250")] {
+            let (code, object) = try await self.bench(
+                endpoint,
+                ["--work", "die", "--members", "30", "--connections", connections, "--elements-at", registrar.sctp])
+            #expect(code == 0, "\(connections) at \(endpoint): \(object)")
+            #expect(object["errors"] as? Int == 0)
+            #expect(object["requests"] as? Int == max(30, Int(connections) ?? 0))
+            #expect(try #require((object["meanwhile"] as? [String: Any])?["requests"] as? Int) > 0)
+            let dump = try await Program.run(["dump", registrar.enrp] + Self.userland)
+            #expect(!dump.output.contains("bench"), "\(dump.output)")
+        }
+    }
+
     @Test("What cannot be measured is one line that says why")
     func misuse() async throws {
         let registrar = try await RunningRegistrar.start()

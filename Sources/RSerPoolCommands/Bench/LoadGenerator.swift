@@ -86,6 +86,11 @@ actor LoadGenerator {
     private var latencies = Histogram<UInt64>(
         highestTrackableValue: 60_000_000_000, numberOfSignificantValueDigits: .three)
     private var step = OneShot<Void>()
+    /// With `die`: when each element's association ended of which no subscriber has been told.
+    private var died: [PoolElementID: ContinuousClock.Instant] = [:]
+    private var bystander: Element?
+    private var unrelated = Histogram<UInt64>(
+        highestTrackableValue: 60_000_000_000, numberOfSignificantValueDigits: .three)
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { self.host.executor.asUnownedSerialExecutor() }
 
@@ -147,11 +152,11 @@ actor LoadGenerator {
 
     private func connect() async throws {
         var places = [(self.plan.target, self.plan.scheme, self.plan.connections)]
-        if self.plan.work == .subscribe || self.plan.members > 0 && self.plan.home != self.plan.target {
-            guard let home = self.plan.home else {
-                throw CommandFailure(
-                    .usage, "elements register over SCTP only: name an SCTP endpoint with --elements-at")
-            }
+        if self.plan.work == .die {
+            guard let home = self.plan.home else { throw Self.elementsNeedSCTP }
+            places = [(home, .sctp, self.plan.connections), (self.plan.target, self.plan.scheme, 1), (home, .sctp, 1)]
+        } else if self.plan.work == .subscribe || self.plan.members > 0 && self.plan.home != self.plan.target {
+            guard let home = self.plan.home else { throw Self.elementsNeedSCTP }
             places.append((home, .sctp, 1))
         }
         for (remote, scheme, count) in places {
@@ -169,6 +174,9 @@ actor LoadGenerator {
         }
         try await self.awaitStep("connecting")
     }
+
+    private static let elementsNeedSCTP = CommandFailure(
+        .usage, "elements register over SCTP only: name an SCTP endpoint with --elements-at")
 
     private func open(_ scheme: LinkScheme) async throws -> any Port {
         let framing = PortOptions.Scheme.tcp(framing: { try MessageFraming.frameLength($0) })
@@ -192,7 +200,9 @@ actor LoadGenerator {
         self.nextRequest = 0
         self.begin = self.host.clock.now
         self.phase = .measuring(until: self.begin + self.plan.duration)
-        if self.plan.work == .subscribe {
+        if self.plan.work == .die {
+            try self.registerBystander()
+        } else if self.plan.work == .subscribe {
             for number in 0..<self.plan.connections { self.ask(on: number, now: self.begin) }
         } else {
             for number in 0..<self.plan.inFlight { self.ask(on: number % self.plan.connections, now: self.begin) }
@@ -200,14 +210,17 @@ actor LoadGenerator {
         try await self.awaitStep("measuring")
         // Until the last sign: waiting for what never came is none of it.
         self.report.seconds = (self.lastSign - self.begin) / .seconds(1)
-        self.report.median = Double(self.latencies.valueAtPercentile(50)) / 1e9
-        self.report.percentile99 = Double(self.latencies.valueAtPercentile(99)) / 1e9
-        self.report.longest = Double(self.latencies.max) / 1e9
+        self.report.latencies = Latencies(self.latencies)
+        if self.plan.work == .die { self.report.meanwhile = Latencies(self.unrelated) }
     }
 
     private func cleanUp() async throws {
         self.phase = .over
         self.outstanding = 0
+        if self.plan.work == .die {
+            self.elements = self.bystander.map { [$0] } ?? []
+            self.registered = 1
+        }
         for element in self.elements.prefix(self.registered) {
             self.send(element.deregistration, on: self.homeConnection)
             self.outstanding += 1
@@ -224,8 +237,9 @@ actor LoadGenerator {
 
     // MARK: Messages
 
+    /// The last one, if elements register elsewhere than what is measured.
     private var homeConnection: Int {
-        self.connections.count > self.plan.connections ? self.plan.connections : 0
+        self.connections.count > self.plan.connections ? self.connections.count - 1 : 0
     }
 
     private func encode() throws {
@@ -233,14 +247,7 @@ actor LoadGenerator {
         let home = self.connections[self.homeConnection]
         if let address = home.link.flatMap({ home.port.localAddresses(of: $0).first }) { self.address = address }
         self.elements = try (0..<self.plan.members).map { number in
-            let pool = self.plan.pools[number % self.plan.pools.count]
-            let id = PoolElementID(rawValue: UInt32(number + 1))
-            let member = PoolMember(
-                id: id, life: .seconds(300), transport: .sctp(SCTPTransport(port: 4711, addresses: [self.address])),
-                policy: self.plan.policy)
-            return Element(
-                pool: pool, id: id, registration: try Registration(pool: pool, member: member).encoded(for: .asap),
-                deregistration: try Deregistration(pool: pool, id: id).encoded())
+            try self.element(number + 1, in: self.plan.pools[number % self.plan.pools.count])
         }
         switch self.plan.work {
         case .resolve:
@@ -248,12 +255,22 @@ actor LoadGenerator {
                 try HandleResolution(pool: $0, count: self.plan.count).encoded(for: .asap)
             }
         case .register, .registerAgain: self.requests = self.elements.map(\.registration)
-        case .subscribe:
+        case .subscribe, .die:
             self.requests = [
                 try HandleResolution(pool: self.plan.pools[0], wantsUpdates: true, wantsIncrements: true)
                     .encoded(for: .asap)
             ]
         }
+    }
+
+    private func element(_ number: Int, in pool: PoolHandle) throws -> Element {
+        let id = PoolElementID(rawValue: UInt32(number))
+        let member = PoolMember(
+            id: id, life: .seconds(300), transport: .sctp(SCTPTransport(port: 4711, addresses: [self.address])),
+            policy: self.plan.policy)
+        return Element(
+            pool: pool, id: id, registration: try Registration(pool: pool, member: member).encoded(for: .asap),
+            deregistration: try Deregistration(pool: pool, id: id).encoded())
     }
 
     private func send(_ bytes: [UInt8], on number: Int) {
@@ -269,7 +286,8 @@ actor LoadGenerator {
     private func registerNext() {
         guard case .preparing(let next) = self.phase, next < self.elements.count else { return }
         self.phase = .preparing(next: next + 1)
-        self.send(self.elements[next].registration, on: self.homeConnection)
+        let home = self.plan.work == .die ? next % self.plan.connections : self.homeConnection
+        self.send(self.elements[next].registration, on: home)
     }
 
     private func ask(on number: Int, now: ContinuousClock.Instant) {
@@ -301,7 +319,8 @@ actor LoadGenerator {
             guard let number = self.index[link] else { return }
             self.received(message.bytes, on: number)
         case .down(let link, let reason):
-            guard let number = self.index[link] else { return }
+            // Those that were ended here are no longer known by their link.
+            guard let number = self.index[link], self.connections[number].link == link else { return }
             self.connections[number].link = nil
             if case .over = self.phase { return }
             let endpoint = SocketAddress(ip: self.plan.target.addresses[0], port: self.plan.target.port)
@@ -351,6 +370,7 @@ actor LoadGenerator {
             self.registerNext()
         case .measuring, .ending:
             if isRejected { self.fail(Self.refusal(in: bytes) ?? "a registration is rejected") }
+            if self.plan.work == .die { return self.bystanderAnswered(now: now) }
             // There the registration is what is told, not what is measured.
             if self.plan.work == .subscribe { return }
             self.registered = min(self.elements.count, max(self.registered, self.nextRequest))
@@ -361,6 +381,7 @@ actor LoadGenerator {
 
     private func resolutionAnswered(_ bytes: [UInt8], on number: Int, now: ContinuousClock.Instant) {
         if case .over = self.phase { return }
+        if self.plan.work == .die { return self.told(bytes, now: now) }
         if bytes.count != self.knownLength {
             if let refusal = Self.refusal(in: bytes) { self.fail(refusal) } else { self.knownLength = bytes.count }
         }
@@ -381,9 +402,12 @@ actor LoadGenerator {
 
     private func record(_ latency: Duration) {
         self.report.answers += 1
+        self.latencies.record(Self.nanoseconds(latency))
+    }
+
+    private static func nanoseconds(_ latency: Duration) -> UInt64 {
         let (seconds, attoseconds) = latency.components
-        self.latencies.record(
-            UInt64(clamping: min(seconds * 1_000_000_000 + attoseconds / 1_000_000_000, 60_000_000_000)))
+        return UInt64(clamping: min(seconds * 1_000_000_000 + attoseconds / 1_000_000_000, 60_000_000_000))
     }
 
     /// What an answer refuses; nil for a positive one.
@@ -424,6 +448,78 @@ actor LoadGenerator {
         guard let bytes = try? Registration(pool: element.pool, member: member).encoded(for: .asap) else { return }
         self.changedAt = self.host.clock.now
         self.send(bytes, on: self.homeConnection)
+    }
+}
+
+extension LoadGenerator {
+    // MARK: Deaths
+
+    private var watcher: Int { self.plan.connections }
+
+    private func registerBystander() throws {
+        let pool = PoolHandle(octets: self.plan.pools[0].octets + Array("-unrelated".utf8))
+        let bystander = try self.element(self.elements.count + 1, in: pool)
+        self.bystander = bystander
+        self.connections[self.homeConnection].sent.append(self.begin)
+        self.send(bystander.registration, on: self.homeConnection)
+    }
+
+    /// The subscriber has its list, or a part of it; or it is told who has gone.
+    private func told(_ bytes: [UInt8], now: ContinuousClock.Instant) {
+        guard case .handleResolutionResponse(let response)? = try? ASAPMessage.decode(bytes[...]).message else {
+            return
+        }
+        if let increment = response.increment, increment.isSnapshot {
+            if !increment.moreFollows, case .measuring = self.phase { self.endAssociations() }
+            return
+        }
+        // The pool's last element has left: that is an update without a list.
+        let gone = if case .failed = response.outcome { Array(self.died.keys) } else { response.gone }
+        for id in gone {
+            guard let end = self.died.removeValue(forKey: id) else { continue }
+            self.record(now - end)
+            self.outstanding -= 1
+        }
+        if self.outstanding == 0 { self.step.resolve(.success(())) }
+    }
+
+    private func endAssociations() {
+        self.phase = .ending
+        if let bystander {
+            self.connections[self.homeConnection].sent.append(self.host.clock.now)
+            self.send(bystander.registration, on: self.homeConnection)
+        }
+        self.outstanding = self.elements.count
+        self.endAssociations(from: 0)
+    }
+
+    /// A hundred in one turn, so that what comes meanwhile is seen when it comes.
+    private func endAssociations(from first: Int) {
+        let next = min(first + 100, self.plan.connections)
+        for number in first..<next {
+            guard let link = self.connections[number].link else { continue }
+            self.connections[number].link = nil
+            let now = self.host.clock.now
+            for element in stride(from: number, to: self.elements.count, by: self.plan.connections) {
+                self.died[self.elements[element].id] = now
+            }
+            self.connections[number].port.abort(link)
+        }
+        guard next < self.plan.connections else { return }
+        _ = self.host.clock.schedule(at: self.host.clock.now) {
+            self.assumeIsolated { $0.endAssociations(from: next) }
+        }
+    }
+
+    /// Nothing has died before its first registration; from then on it registers again and again.
+    private func bystanderAnswered(now: ContinuousClock.Instant) {
+        let home = self.homeConnection
+        guard let bystander, let sent = self.connections[home].sent.removeFirst() else { return }
+        guard case .ending = self.phase else { return self.send(self.requests[0], on: self.watcher) }
+        self.unrelated.record(Self.nanoseconds(now - sent))
+        guard self.outstanding > 0 else { return }
+        self.connections[home].sent.append(now)
+        self.send(bystander.registration, on: home)
     }
 }
 

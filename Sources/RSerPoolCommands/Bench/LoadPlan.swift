@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Histogram
 internal import RSerPoolTransport
 internal import RSerPoolWire
 
@@ -14,6 +15,9 @@ struct LoadPlan: Sendable {
         case registerAgain = "re-register"
         /// A change of one element at a time, told to everybody who has subscribed to its pool.
         case subscribe
+        /// The elements' associations end all at once: how long until a subscriber has heard of each, and how long an unrelated
+        /// request takes meanwhile.
+        case die
     }
 
     var work: Work
@@ -46,10 +50,27 @@ struct LoadReport: Sendable {
     /// Answers that refuse, and requests without an answer.
     var errors: UInt64 = 0
     var seconds: Double = 0
-    /// In seconds.
+    var latencies = Latencies()
+    /// With `die`: those of registrations that have nothing to do with it, while elements died.
+    var meanwhile: Latencies?
+    /// The first refusal or lack of an answer, in words.
+    var firstError: String?
+}
+
+/// In seconds.
+struct Latencies: Sendable {
+    var count: UInt64 = 0
     var median: Double = 0
     var percentile99: Double = 0
     var longest: Double = 0
-    /// The first refusal or lack of an answer, in words.
-    var firstError: String?
+
+    init() {}
+
+    /// - Parameter histogram: Nanoseconds.
+    init(_ histogram: Histogram<UInt64>) {
+        self.count = histogram.totalCount
+        self.median = Double(histogram.valueAtPercentile(50)) / 1e9
+        self.percentile99 = Double(histogram.valueAtPercentile(99)) / 1e9
+        self.longest = Double(histogram.max) / 1e9
+    }
 }

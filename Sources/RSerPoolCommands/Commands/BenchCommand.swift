@@ -11,7 +11,8 @@ struct BenchCommand: FailingCommand {
         discussion: """
             Works: resolve (who is in a pool), register (new elements; when --members are there, those that came first \
             leave again), re-register (elements that are there), subscribe (one change at a time of one element, told to \
-            --connections subscribers; latencies are from the registration to each subscriber).
+            --connections subscribers; latencies are from the registration to each subscriber), die (the elements' \
+            --connections end at once; latencies are from the end of each element's association until a subscriber is told).
             It registers --members elements before, and takes them away afterwards. Elements register over SCTP: with a TCP \
             endpoint, --elements-at says where.
             """)
@@ -19,7 +20,8 @@ struct BenchCommand: FailingCommand {
     @Argument(
         help: ArgumentHelp("A registrar's ASAP endpoint, sctp:192.0.2.1:3863 for example.", valueName: "endpoint"))
     var endpoint: String
-    @Option(help: ArgumentHelp("resolve, register, re-register or subscribe.", valueName: "work")) var work = "resolve"
+    @Option(help: ArgumentHelp("resolve, register, re-register, subscribe or die.", valueName: "work")) var work =
+        "resolve"
     @Option(help: ArgumentHelp("Pool handle: text, or 0x and octets.", valueName: "pool")) var pool = "bench"
     @Flag(help: "The pool handle is octets in hexadecimal.") var poolHex = false
     @Option(help: ArgumentHelp("So many pools, named after the first, number by number.", valueName: "n")) var pools = 1
@@ -100,7 +102,8 @@ struct BenchCommand: FailingCommand {
             work: work, target: target, scheme: scheme, home: home?.remote ?? (scheme == .sctp ? target : nil),
             pools: self.pools == 1
                 ? [handle] : (0..<self.pools).map { PoolHandle(octets: handle.octets + Array("\($0)".utf8)) },
-            members: members, policy: policy ?? (work == .subscribe ? .leastUsed(load: .idle) : .roundRobin),
+            members: work == .die ? max(members, self.connections) : members,
+            policy: policy ?? (work == .subscribe ? .leastUsed(load: .idle) : .roundRobin),
             connections: self.connections, inFlight: max(self.inFlight, 1),
             count: self.count == 0 ? nil : UInt32(self.count), duration: .seconds(self.seconds))
     }
@@ -125,19 +128,33 @@ struct BenchCommand: FailingCommand {
                 "\(plan.work.rawValue) at \(self.endpoint), \(plan.connections) connections, \(plan.inFlight) in flight:"
             )
             Terminal.print("  \(report.answers) in \((report.seconds * 100).rounded() / 100) s, \(Int(rate)) a second")
-            Terminal.print(
-                "  half within \(microseconds(report.median)), 99 % within \(microseconds(report.percentile99)), all within \(microseconds(report.longest))"
-            )
+            func times(_ latencies: Latencies) -> String {
+                "half within \(microseconds(latencies.median)), 99 % within \(microseconds(latencies.percentile99)), all within \(microseconds(latencies.longest))"
+            }
+            Terminal.print("  \(times(report.latencies))")
+            if let meanwhile = report.meanwhile {
+                Terminal.print("  meanwhile \(meanwhile.count) unrelated registrations: \(times(meanwhile))")
+            }
             if let processor { Terminal.print("  the registrar's processor time for each: \(microseconds(processor))") }
             return
         }
-        var members: [(String, JSON)] = [
-            ("work", .string(plan.work.rawValue)), ("endpoint", .string(self.endpoint)),
-            ("connections", .int(Int64(plan.connections))), ("in-flight", .int(Int64(plan.inFlight))),
-            ("seconds", rounded(report.seconds)), ("requests", .int(Int64(report.answers + report.unanswered))),
-            ("errors", .int(Int64(report.errors))), ("rate", .number(rate.rounded())),
-            ("p50", rounded(report.median)), ("p99", rounded(report.percentile99)), ("max", rounded(report.longest)),
-        ]
+        func times(_ latencies: Latencies) -> [(String, JSON)] {
+            [
+                ("p50", rounded(latencies.median)), ("p99", rounded(latencies.percentile99)),
+                ("max", rounded(latencies.longest)),
+            ]
+        }
+        var members: [(String, JSON)] =
+            [
+                ("work", .string(plan.work.rawValue)), ("endpoint", .string(self.endpoint)),
+                ("connections", .int(Int64(plan.connections))), ("in-flight", .int(Int64(plan.inFlight))),
+                ("seconds", rounded(report.seconds)), ("requests", .int(Int64(report.answers + report.unanswered))),
+                ("errors", .int(Int64(report.errors))), ("rate", .number(rate.rounded())),
+            ] + times(report.latencies)
+        if let meanwhile = report.meanwhile {
+            members.append(
+                ("meanwhile", .object([("requests", .int(Int64(meanwhile.count)))] + times(meanwhile))))
+        }
         if let processor { members.append(("processor", rounded(processor))) }
         Terminal.print(JSON.object(members).text)
     }
