@@ -76,7 +76,7 @@ public actor Registrar: Service {
     var discoverer: (any DatagramPort)?
 
     // When something is due.
-    var deadlines = DeadlineQueue<Due>()
+    var deadlines = DeadlineQueue()
     var stallGuard: StallGuard
     var announcing: AnnounceSchedule
     let alarm: Alarm
@@ -111,22 +111,6 @@ public actor Registrar: Service {
             self.link = link
             self.port = port
         }
-    }
-
-    /// What the deadline queue keeps deadlines of.
-    enum Due: Hashable, Sendable {
-        case element(ElementKey)
-        /// A pool's changes may be told.
-        case pool(PoolHandle)
-        case announcement
-        case peer(RegistrarID)
-        case takeover(RegistrarID)
-        case absentOwner(RegistrarID)
-        /// A copy of somebody else's element.
-        case replica(ElementKey)
-        case search
-        /// An endpoint of the book is to be tried.
-        case book
     }
 
     struct Opening: Sendable {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import RSerPoolCore
+import RSerPoolWire
 import Testing
 
 @Suite("Timers (RFC 5352 §7)")
@@ -52,46 +53,49 @@ struct ASAPTimersTests {
 
 @Suite("Deadline queue")
 struct DeadlineQueueTests {
+    private func pool(_ name: String) -> Due { .pool(PoolHandle(name)) }
+    private func peer(_ number: UInt32) -> Due { .peer(RegistrarID(rawValue: number)) }
+
     @Test("Keys come due in order, each once")
     func order() {
-        var queue = DeadlineQueue<String>()
-        queue.set("b", to: at(seconds: 2))
-        queue.set("a", to: at(seconds: 1))
-        queue.set("c", to: at(seconds: 3))
+        var queue = DeadlineQueue()
+        queue.set(pool("b"), to: at(seconds: 2))
+        queue.set(pool("a"), to: at(seconds: 1))
+        queue.set(pool("c"), to: at(seconds: 3))
         #expect(queue.nextDeadline == at(seconds: 1))
         #expect(queue.popDue(now: at(seconds: 0)) == nil)
-        #expect(queue.popDue(now: at(seconds: 2)) == "a")
-        #expect(queue.popDue(now: at(seconds: 2)) == "b")
+        #expect(queue.popDue(now: at(seconds: 2)) == pool("a"))
+        #expect(queue.popDue(now: at(seconds: 2)) == pool("b"))
         #expect(queue.popDue(now: at(seconds: 2)) == nil)
         #expect(queue.count == 1)
     }
 
     @Test("A deadline moves later, earlier, away, and back")
     func moving() {
-        var queue = DeadlineQueue<String>()
-        queue.set("a", to: at(seconds: 1))
-        queue.set("a", to: at(seconds: 5))
+        var queue = DeadlineQueue()
+        queue.set(pool("a"), to: at(seconds: 1))
+        queue.set(pool("a"), to: at(seconds: 5))
         #expect(queue.popDue(now: at(seconds: 4)) == nil)
-        queue.set("a", to: at(seconds: 3))
-        #expect(queue.popDue(now: at(seconds: 4)) == "a")
+        queue.set(pool("a"), to: at(seconds: 3))
+        #expect(queue.popDue(now: at(seconds: 4)) == pool("a"))
         #expect(queue.popDue(now: at(seconds: 9)) == nil)
-        queue.set("a", to: at(seconds: 9))
-        queue.set("a", to: nil)
+        queue.set(pool("a"), to: at(seconds: 9))
+        queue.set(pool("a"), to: nil)
         #expect(queue.nextDeadline == nil)
         #expect(queue.popDue(now: at(seconds: 99)) == nil)
-        queue.set("a", to: at(seconds: 9))
-        #expect(queue.popDue(now: at(seconds: 9)) == "a")
+        queue.set(pool("a"), to: at(seconds: 9))
+        #expect(queue.popDue(now: at(seconds: 9)) == pool("a"))
         #expect(queue.count == 0)
     }
 
     @Test("It does what a plain table does, whatever comes", arguments: 0..<50 as Range<UInt64>)
     func twin(seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
-        var queue = DeadlineQueue<Int>()
-        var table: [Int: Instant] = [:]
+        var queue = DeadlineQueue()
+        var table: [Due: Instant] = [:]
         var now = 0
         for _ in 0..<2_000 {
-            let key = Int.random(in: 0..<20, using: &generator)
+            let key = peer(.random(in: 0..<20, using: &generator))
             switch Int.random(in: 0..<10, using: &generator) {
             case 0...5:
                 let deadline = at(.milliseconds(now + Int.random(in: -5...50, using: &generator)))
@@ -105,7 +109,7 @@ struct DeadlineQueueTests {
                 let moment = at(.milliseconds(now))
                 // Early rather than late.
                 if let next = table.values.min() { #expect(queue.nextDeadline.map { $0 <= next } == true) }
-                var due: Set<Int> = []
+                var due: Set<Due> = []
                 while let key = queue.popDue(now: moment) { #expect(due.insert(key).inserted) }
                 #expect(due == Set(table.filter { $0.value <= moment }.keys))
                 table = table.filter { $0.value > moment }
@@ -116,20 +120,20 @@ struct DeadlineQueueTests {
 
     @Test("One moment asked for again and again costs nothing")
     func samePlace() {
-        var queue = DeadlineQueue<Int>()
-        queue.set(0, to: at(seconds: 1))
+        var queue = DeadlineQueue()
+        queue.set(peer(0), to: at(seconds: 1))
         let clock = ContinuousClock()
         // Quadratic work would take minutes here.
         let span = clock.measure {
             for _ in 0..<200_000 {
-                queue.set(1, to: at(seconds: 5))
-                queue.set(1, to: nil)
+                queue.set(peer(1), to: at(seconds: 5))
+                queue.set(peer(1), to: nil)
             }
         }
         #expect(span < .seconds(20))
-        queue.set(1, to: at(seconds: 5))
-        #expect(queue.popDue(now: at(seconds: 9)) == 0)
-        #expect(queue.popDue(now: at(seconds: 9)) == 1)
+        queue.set(peer(1), to: at(seconds: 5))
+        #expect(queue.popDue(now: at(seconds: 9)) == peer(0))
+        #expect(queue.popDue(now: at(seconds: 9)) == peer(1))
         #expect(queue.popDue(now: at(seconds: 9)) == nil)
     }
 }

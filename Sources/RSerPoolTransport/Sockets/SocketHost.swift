@@ -31,13 +31,13 @@ public enum SocketHost {
             case .userland: true
             }
         let (loop, stack) = isUserland ? try self.userland(options) : try self.kernel(options)
+        // A seed for each element from the system would be four system calls a registration.
+        var chance = SystemRandomNumberGenerator()
+        let seeds = Locked(HostGenerator(seed: (chance.next(), chance.next(), chance.next(), chance.next())))
         return Host(
             executor: loop, tasks: loop.tasks, clock: loop.clock,
             transport: SocketTransport(loop: loop, stack: stack, encapsulationPort: options.encapsulationPort),
-            drawSeed: {
-                var chance = SystemRandomNumberGenerator()
-                return chance.next()
-            })
+            drawSeed: { seeds.withLock { $0.next() } })
     }
 
     /// The host of this process: started by the first call, the same one for later calls. It lasts as long as the process.
