@@ -154,14 +154,30 @@ if Context.environment["RSERPOOL_FUZZ"] != nil {
 // The benchmarks, and what they need, are fetched and built by Configuration/benchmark alone.
 if Context.environment["RSERPOOL_BENCHMARK"] != nil {
     package.dependencies.append(.package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []))
-    for (name, path) in [("PolicyBenchmarks", "Policies"), ("HandlespaceBenchmarks", "Handlespace")] {
+    let benchmarks: [(name: String, folder: String, more: [Target.Dependency])] = [
+        ("HandlespaceBenchmarks", "Handlespace", []), ("PolicyBenchmarks", "Policies", []),
+        ("WireBenchmarks", "Wire", []),
+        (
+            "RegistrarBenchmarks", "Registrar",
+            [
+                "RSerPoolRegistrar", "RSerPoolTransport", "SocketLoop",
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+    ]
+    for (name, folder, more) in benchmarks {
         package.targets.append(
             .executableTarget(
                 name: name,
                 dependencies: [
-                    "NetworkAddress", "RSerPoolCore", "RSerPoolWire", .product(name: "Benchmark", package: "benchmark"),
-                ],
-                path: "Sources/Benchmarks/\(path)", swiftSettings: houseSettings,
+                    "BenchmarkSettings", "NetworkAddress", "RSerPoolCore", "RSerPoolWire",
+                    .product(name: "Benchmark", package: "benchmark"),
+                ] + more,
+                path: "Sources/Benchmarks/\(folder)", swiftSettings: houseSettings,
                 plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]))
     }
+    package.targets.append(
+        .target(
+            name: "BenchmarkSettings", dependencies: [.product(name: "Benchmark", package: "benchmark")],
+            path: "Sources/Benchmarks/Settings", swiftSettings: houseSettings))
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Benchmark
+import BenchmarkSettings
 import RSerPoolCore
 import RSerPoolWire
 
@@ -18,7 +19,7 @@ let benchmarks: @Sendable () -> Void = {
                     "\(policy.rawValue).\(pools)x\(members).\(what)",
                     configuration: .init(
                         metrics: [.wallClock], warmupIterations: 0, scalingFactor: .kilo,
-                        maxDuration: .seconds(2), maxIterations: 400),
+                        maxDuration: .seconds(2), maxIterations: 400, thresholds: [.wallClock: .twiceAsSlow]),
                     closure: { (benchmark: Benchmark, space: FilledSpace) in
                         prepare(space)
                         benchmark.startMeasurement()

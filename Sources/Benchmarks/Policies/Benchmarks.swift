@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Benchmark
+import BenchmarkSettings
 import RSerPoolCore
 import RSerPoolWire
 
@@ -15,7 +16,7 @@ let benchmarks: @Sendable () -> Void = {
                     configuration: .init(
                         metrics: [.wallClock], warmupIterations: 1, scalingFactor: .kilo,
                         maxDuration: .milliseconds(50),
-                        maxIterations: 200),
+                        maxIterations: 200, thresholds: [.wallClock: .twiceAsSlow]),
                     closure: { (benchmark: Benchmark, pool: FullPool) in
                         for _ in benchmark.scaledIterations { body(pool) }
                     },
