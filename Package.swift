@@ -158,6 +158,10 @@ if Context.environment["RSERPOOL_BENCHMARK"] != nil {
         ("HandlespaceBenchmarks", "Handlespace", []), ("PolicyBenchmarks", "Policies", []),
         ("WireBenchmarks", "Wire", []),
         (
+            "SessionBenchmarks", "Sessions",
+            ["RSerPool", "RSerPoolTransport", "SocketLoop", .product(name: "Logging", package: "swift-log")]
+        ),
+        (
             "RegistrarBenchmarks", "Registrar",
             [
                 "RSerPoolRegistrar", "RSerPoolTransport", "SocketLoop",

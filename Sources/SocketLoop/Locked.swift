@@ -13,7 +13,7 @@ package final class Locked<State>: @unchecked Sendable {
     // Proof of @unchecked Sendable: `state` is only reached through `withLock`, which holds the mutex for the whole
     // access; what comes in and goes out is `sending` or Sendable. The mutex lives behind a pointer, so it never moves.
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
-    private var state: State
+    @usableFromInline internal var state: State
 
     package init(_ state: sending State) {
         self.mutex = .allocate(capacity: 1)
@@ -30,12 +30,18 @@ package final class Locked<State>: @unchecked Sendable {
     }
 
     /// Runs `body` with exclusive access. It must not wait for anything, and not lock again.
+    ///
+    /// Inlined, so that it is specialized where it is used: it is on the way of every request.
+    @inlinable
     @discardableResult
     package func withLock<Result, Failure: Error>(
         _ body: (inout State) throws(Failure) -> Result
     ) throws(Failure) -> Result {
-        pthread_mutex_lock(self.mutex)
-        defer { pthread_mutex_unlock(self.mutex) }
+        self.lock()
+        defer { self.unlock() }
         return try body(&self.state)
     }
+
+    @usableFromInline internal func lock() { pthread_mutex_lock(self.mutex) }
+    @usableFromInline internal func unlock() { pthread_mutex_unlock(self.mutex) }
 }

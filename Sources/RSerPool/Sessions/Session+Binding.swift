@@ -315,7 +315,8 @@ extension Session {
             let link = try route.port.connect(to: route.remote)
             defer { route.port.shutdown(link) }
             try await self.whenUp(link)
-            try self.transmit(data, over: Binding(link: link, member: member, route: route, phase: .up, since: self.host.clock.now))
+            try self.transmit(
+                data, over: Binding(link: link, member: member, route: route, phase: .up, since: self.host.clock.now))
             return true
         } catch {
             return false

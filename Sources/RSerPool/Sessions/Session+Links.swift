@@ -73,18 +73,27 @@ extension Session: PortReceiver {
     }
 
     private func startAttemptTimer() {
-        self.stopAttemptTimer()
-        let limit = self.configuration.attemptTimeout
-        self.attemptTimer = self.host.clock.schedule(at: self.host.clock.now + limit) {
-            self.assumeIsolated { session in
-                session.attemptTimer = nil
-                session.endBinding("no answer within \(limit)", isReported: true)
-            }
+        let deadline = self.host.clock.now + self.configuration.attemptTimeout
+        self.attemptDeadline = deadline
+        if self.attemptTimer == nil { self.setAttemptTimer(deadline) }
+    }
+
+    private func setAttemptTimer(_ deadline: ContinuousClock.Instant) {
+        self.attemptTimer = self.host.clock.schedule(at: deadline) {
+            self.assumeIsolated { $0.attemptTimerFired() }
         }
     }
 
+    private func attemptTimerFired() {
+        self.attemptTimer = nil
+        guard let deadline = self.attemptDeadline else { return }
+        guard deadline <= self.host.clock.now else { return self.setAttemptTimer(deadline) }
+        self.attemptDeadline = nil
+        self.endBinding("no answer within \(self.configuration.attemptTimeout)", isReported: true)
+    }
+
     func stopAttemptTimer() {
-        if let timer = self.attemptTimer.take() { self.host.clock.cancel(timer) }
+        self.attemptDeadline = nil
     }
 
     /// Sends a control message to the element.
@@ -240,7 +249,8 @@ extension Session: PortReceiver {
         if !isDone { self.failed.insert(binding.member.id) }
         if binding.hasRejectedCookie { self.refusesCookie.insert(binding.member.id) }
         if isReported, let pool = self.pool {
-            self.user.assumeIsolated { $0.reportUnreachable(binding.member.id, in: pool) }
+            let id = binding.member.id
+            self.user.assumeIsolated { $0.reportUnreachable(id, in: pool) }
         }
         self.former = (binding.member, text)
         let error = PoolError(.elementFailed, "\(binding.member.id) failed: \(text)")

@@ -23,8 +23,8 @@ internal import SocketLoop
 ///
 /// Bounds: one request is out at a time, 4 096 pieces wait to be sent; one cookie is kept.
 public actor Session {
-    /// A link to the element that the session is bound to.
-    struct Binding {
+    /// A link to the element that the session is bound to. A class: each message looks at it, and none copies it.
+    final class Binding {
         enum Phase {
             /// The fail-over handler has the word. Leaves for `.up`.
             case preparing
@@ -36,8 +36,8 @@ public actor Session {
         let link: LinkID
         let member: PoolMember
         let route: ElementPorts.Route
-        var phase: Phase
         let since: ContinuousClock.Instant
+        var phase: Phase
         /// What its transport had taken and could not begin to send.
         var unsent: [SessionOutbox.Data] = []
         /// The element wants to be left as soon as nothing is out.
@@ -48,6 +48,16 @@ public actor Session {
         var hasNamedPool = false
         var wasGivenCookie = false
         var hasRejectedCookie = false
+
+        init(
+            link: LinkID, member: PoolMember, route: ElementPorts.Route, phase: Phase, since: ContinuousClock.Instant
+        ) {
+            self.link = link
+            self.member = member
+            self.route = route
+            self.phase = phase
+            self.since = since
+        }
     }
 
     /// An attempt to connect. What the far end says, and that it ends, may come before the task that waits for it goes on.
@@ -88,6 +98,9 @@ public actor Session {
     var attempts: [LinkID: Attempt] = [:]
     /// Links to elements that were left in good order, and what they had taken.
     var retiring: [LinkID: (binding: Binding, taken: SessionOutbox.Taken)] = [:]
+    /// When the element has not answered in time; nil while no request is out.
+    var attemptDeadline: ContinuousClock.Instant?
+    /// Fires at that time or before, and is set again then: one for each request would be much of what a request costs.
     var attemptTimer: TimerID?
     /// Whom the fail-over handler waits for.
     var handlerAnswer: OneShot<Message>?
@@ -283,6 +296,7 @@ public actor Session {
     func close() async {
         self.isClosed = true
         self.stopAttemptTimer()
+        if let timer = self.attemptTimer.take() { self.host.clock.cancel(timer) }
         for piece in self.outbox.removeAll() { self.fail(piece, PoolError(.stopped, "the session is closed")) }
         self.resting?.resolve(.success(()))
         // Who was about to be connected has done nothing wrong, and is not waited for.

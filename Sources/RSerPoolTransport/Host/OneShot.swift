@@ -7,7 +7,8 @@ internal import SocketLoop
 package final class OneShot<Value: Sendable>: Sendable {
     private struct State {
         var result: Result<Value, any Error>?
-        var waiters: [UInt64: CheckedContinuation<Value, any Error>] = [:]
+        /// In the order in which they came; one, nearly always.
+        var waiters: [(number: UInt64, continuation: CheckedContinuation<Value, any Error>)] = []
         var lastWaiter: UInt64 = 0
     }
 
@@ -17,13 +18,14 @@ package final class OneShot<Value: Sendable>: Sendable {
 
     /// The first result counts.
     package func resolve(_ result: Result<Value, any Error>) {
-        let waiters = self.state.withLock { state -> [CheckedContinuation<Value, any Error>] in
+        let waiters = self.state.withLock {
+            state -> [(number: UInt64, continuation: CheckedContinuation<Value, any Error>)] in
             guard state.result == nil else { return [] }
             state.result = result
-            defer { state.waiters = [:] }
-            return state.waiters.sorted { $0.key < $1.key }.map(\.value)
+            defer { state.waiters = [] }
+            return state.waiters
         }
-        for waiter in waiters { waiter.resume(with: result) }
+        for waiter in waiters { waiter.continuation.resume(with: result) }
     }
 
     /// Waits for it.
@@ -38,13 +40,15 @@ package final class OneShot<Value: Sendable>: Sendable {
                 let result: Result<Value, any Error>? = self.state.withLock { state in
                     if let result = state.result { return result }
                     if Task.isCancelled { return .failure(CancellationError()) }
-                    state.waiters[number] = continuation
+                    state.waiters.append((number, continuation))
                     return nil
                 }
                 if let result { continuation.resume(with: result) }
             }
         } onCancel: {
-            let waiter = self.state.withLock { $0.waiters.removeValue(forKey: number) }
+            let waiter = self.state.withLock { state in
+                state.waiters.firstIndex { $0.number == number }.map { state.waiters.remove(at: $0).continuation }
+            }
             waiter?.resume(throwing: CancellationError())
         }
     }
