@@ -6,6 +6,9 @@
 #include <errno.h>
 #include <ifaddrs.h>
 #include <linux/errqueue.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/ip_icmp.h>
@@ -439,4 +442,10 @@ int csl_local_addresses(int family, csl_address *addresses, int capacity) {
     }
     freeifaddrs(list);
     return count;
+}
+
+void csl_release_freed_memory(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }

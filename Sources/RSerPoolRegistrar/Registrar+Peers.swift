@@ -444,6 +444,23 @@ extension Registrar {
         self.announcePresence()
         self.discoverPeers()
         self.disconnectStrangers(now: self.host.clock.now)
+        self.giveMemoryBack()
+    }
+
+    /// After a crowd has left, its memory goes back to the system: tables that are far too large are made anew, and what was
+    /// freed is released. Not before the crowd has left: each of these takes time, and what is freed later stays.
+    private func giveMemoryBack() {
+        let count = self.handlespace.elementCount
+        self.mostElements = max(self.mostElements, count)
+        let hasSettled = abs(count - self.lastElements) <= 64 + count / 16
+        self.lastElements = count
+        guard self.mostElements > 4_096, count < self.mostElements / 4, hasSettled else { return }
+        self.mostElements = count
+        self.elements = self.elements.filter { _ in true }
+        self.pools = self.pools.filter { _ in true }
+        self.formerLinks = self.formerLinks.filter { _ in true }
+        self.deadlines.shrink()
+        self.host.releaseFreedMemory()
     }
 
     func announcePresence() {

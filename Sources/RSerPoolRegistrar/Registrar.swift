@@ -35,6 +35,10 @@ public actor Registrar: Service {
     var handlespace: Handlespace
     var elements: [ElementKey: PoolElement] = [:]
     var pools: [PoolHandle: Pool] = [:]
+    /// The most elements that a heartbeat has seen since memory was given back.
+    var mostElements = 0
+    /// How many the last one saw.
+    var lastElements = 0
     var links: [LinkID: LinkState] = [:]
     var linkDirectory = LinkDirectory()
     /// Links that are being opened to ask elements, and which those are.

@@ -104,6 +104,7 @@ struct DeadlineQueueTests {
             case 6:
                 queue.set(key, to: nil)
                 table[key] = nil
+                if table.count < 3 { queue.shrink() }
             default:
                 now += Int.random(in: 0...10, using: &generator)
                 let moment = at(.milliseconds(now))

@@ -35,4 +35,28 @@ let benchmarks: @Sendable () -> Void = {
             measure("deregister", { $0.fillWhereEmpty() }, { $0.deregister($1) })
         }
     }
+
+    // How costs grow: one pool of more and more elements, and more and more pools of ten.
+    let sizes = [10, 100, 1_000, 10_000, 100_000, 1_000_000]
+    for policy in [FilledSpace.Policy.roundRobin, .leastUsed, .weightedRandom] {
+        for (pools, members) in sizes.map({ (1, $0) }) + sizes.map({ ($0 / 10, 10) }).dropFirst() {
+            func measure(_ what: String, _ body: @escaping @Sendable (FilledSpace, Int) -> Void) {
+                Benchmark(
+                    "growth.\(policy.rawValue).\(pools)x\(members).\(what)",
+                    configuration: .init(
+                        metrics: [.wallClock], warmupIterations: 1, scalingFactor: .kilo,
+                        maxDuration: .milliseconds(300), maxIterations: 200, thresholds: [.wallClock: .twiceAsSlow]),
+                    closure: { (benchmark: Benchmark, space: FilledSpace) in
+                        space.shuffle()
+                        benchmark.startMeasurement()
+                        body(space, benchmark.scaledIterations.count)
+                        benchmark.stopMeasurement()
+                    },
+                    setup: { FilledSpace(policy, pools: pools, members: members) })
+            }
+            measure("register-again") { $0.registerAgain($1) }
+            measure("resolve-1") { $0.resolve($1, upTo: 1) }
+            measure("leave-and-join") { $0.leaveAndJoin($1) }
+        }
+    }
 }

@@ -128,4 +128,16 @@ final class FilledSpace {
     private static func deregister(_ entries: ArraySlice<Entry>, in space: inout Handlespace) {
         for index in entries.indices { blackHole(space.remove(entries[index].key)) }
     }
+
+    /// Elements leave and come back, one after the other.
+    func leaveAndJoin(_ count: Int) {
+        Self.leaveAndJoin(self.renewed[..<count], in: &self.space)
+    }
+
+    private static func leaveAndJoin(_ entries: ArraySlice<Entry>, in space: inout Handlespace) {
+        for index in entries.indices {
+            blackHole(space.remove(entries[index].key))
+            blackHole(space.register(entries[index].member, in: entries[index].key.pool))
+        }
+    }
 }

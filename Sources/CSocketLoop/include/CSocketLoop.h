@@ -99,6 +99,11 @@ int csl_udp_next_error(int descriptor, csl_udp_error *error);
 /// Takes the socket's pending error (SO_ERROR): 0 or a positive errno.
 int csl_take_error(int descriptor);
 
+// MARK: Memory
+
+/// Gives memory that was freed back to the system, where the C library keeps it (glibc).
+void csl_release_freed_memory(void);
+
 // MARK: Multicast
 
 /// Joins or leaves (join = 0) a group on the interface with this index; 0 lets the system choose.

@@ -85,6 +85,12 @@ package struct DeadlineQueue: Sendable {
         return nil
     }
 
+    /// Gives up room for many more keys than there are.
+    package mutating func shrink() {
+        self.wanted = self.wanted.filter { _ in true }
+        self.compact()
+    }
+
     private mutating func push(_ key: Due, _ deadline: ContinuousClock.Instant) {
         self.lastNumber += 1
         self.wanted[key] = Wanted(deadline: deadline, number: self.lastNumber, queued: deadline)

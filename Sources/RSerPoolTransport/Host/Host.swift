@@ -16,16 +16,19 @@ public struct Host: Sendable {
     public let clock: any MonotonicClock
     package let transport: any Transport
     private let drawSeed: @Sendable () -> UInt64
+    /// Gives memory that was freed back to the system.
+    package let releaseFreedMemory: @Sendable () -> Void
 
     package init(
         executor: any SerialExecutor, tasks: any TaskExecutor, clock: any MonotonicClock, transport: any Transport,
-        drawSeed: @escaping @Sendable () -> UInt64
+        drawSeed: @escaping @Sendable () -> UInt64, releaseFreedMemory: @escaping @Sendable () -> Void = {}
     ) {
         self.executor = executor
         self.tasks = tasks
         self.clock = clock
         self.transport = transport
         self.drawSeed = drawSeed
+        self.releaseFreedMemory = releaseFreedMemory
     }
 
     /// A generator of its own for one actor, seeded from the host's source of chance.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CSocketLoop
 internal import SCTP
 internal import SocketLoop
 
@@ -37,7 +38,7 @@ public enum SocketHost {
         return Host(
             executor: loop, tasks: loop.tasks, clock: loop.clock,
             transport: SocketTransport(loop: loop, stack: stack, encapsulationPort: options.encapsulationPort),
-            drawSeed: { seeds.withLock { $0.next() } })
+            drawSeed: { seeds.withLock { $0.next() } }, releaseFreedMemory: { csl_release_freed_memory() })
     }
 
     /// The host of this process: started by the first call, the same one for later calls. It lasts as long as the process.

@@ -75,8 +75,12 @@ package final class Node: SerialExecutor, @unchecked Sendable {
     package var host: Host {
         Host(
             executor: self, tasks: self.tasks, clock: VirtualClock(node: self),
-            transport: SimulatedTransport(node: self), drawSeed: { self.drawSeed() })
+            transport: SimulatedTransport(node: self), drawSeed: { self.drawSeed() },
+            releaseFreedMemory: { self.releasesOfMemory += 1 })
     }
+
+    /// How often its processes have given freed memory back.
+    package private(set) var releasesOfMemory = 0
 
     package var isAlive: Bool { self.state == .running || self.state == .frozen }
     package var isFrozen: Bool { self.state == .frozen }

@@ -45,6 +45,31 @@ struct RegistrarRegistrationTests {
         #expect(self.lab.size == (1, 2))
     }
 
+    @Test("When a crowd has left, its memory is given back, once; who is left stays")
+    func crowd() throws {
+        func register(_ ids: ClosedRange<UInt32>) throws {
+            for id in ids {
+                try self.peer.send(Say.register("EchoPool", self.sctp(id)))
+                if id % 100 == 0 { try self.lab.world.run(for: .milliseconds(20)) }
+            }
+        }
+        try register(1...5_000)
+        let other = try self.lab.peer()
+        try self.lab.register(other, 9_999, in: "Other")
+        // Two heartbeats.
+        try self.lab.world.run(for: .seconds(70))
+        #expect(self.lab.size == (2, 5_001))
+        #expect(self.lab.node.releasesOfMemory == 0)
+        for id in UInt32(1)...5_000 {
+            try self.peer.send(Say.deregister("EchoPool", id))
+            if id % 100 == 0 { try self.lab.world.run(for: .milliseconds(20)) }
+        }
+        try self.lab.world.run(for: .seconds(200))
+        #expect(self.lab.size == (1, 1))
+        #expect(self.lab.node.releasesOfMemory == 1)
+        #expect(try self.lab.resolve(other, "Other") == [9_999])
+    }
+
     @Test("Handles are compared octet by octet [ASAP-018]")
     func handles() throws {
         #expect(try self.answer(self.sctp(1), in: "Echo") == Say.registered("Echo", 1))
