@@ -181,6 +181,12 @@ if Context.environment["RSERPOOL_BENCHMARK"] != nil {
                 plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]))
     }
     package.targets.append(
+        .executableTarget(
+            name: "IdleElements",
+            dependencies: [
+                "RSerPool", "RSerPoolTransport", "RSerPoolWire", .product(name: "Logging", package: "swift-log"),
+            ], path: "Sources/Benchmarks/Idle", swiftSettings: houseSettings))
+    package.targets.append(
         .target(
             name: "BenchmarkSettings", dependencies: [.product(name: "Benchmark", package: "benchmark")],
             path: "Sources/Benchmarks/Settings", swiftSettings: houseSettings))
