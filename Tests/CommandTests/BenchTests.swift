@@ -59,7 +59,7 @@ struct BenchTests {
         let registrar = try await RunningRegistrar.start()
         for (options, code) in [
             (["--work", "nothing"], 64), (["--members", "0", "--work", "register"], 64), (["--in-flight", "0"], 64),
-            (["--seconds", "0"], 64), (["--process", "999999999"], 64), (["--policy", "nonsense"], 64),
+            (["--seconds", "0"], 64), (["--work", "die", "--pools", "2"], 64), (["--process", "999999999"], 64), (["--policy", "nonsense"], 64),
         ] as [([String], Int32)] {
             let outcome = try await self.bench(registrar.sctp, options)
             #expect(outcome.code == code, "\(options)")

@@ -12,7 +12,7 @@ internal import SocketLoop
 /// It lives on its host's thread: a request goes out in the turn in which the answer before it came, and what is measured is
 /// the time between the two. Bounds: as many requests wait as the plan says; a latency counts up to a minute.
 actor LoadGenerator {
-    private struct Connection {
+    struct Connection {
         let port: any Port
         /// When each request was sent whose answer has not come; answers come in this order.
         var sent = Queue()
@@ -23,7 +23,7 @@ actor LoadGenerator {
     }
 
     /// What comes first goes first.
-    private struct Queue {
+    struct Queue {
         private var times: [ContinuousClock.Instant] = []
         private var first = 0
 
@@ -44,7 +44,7 @@ actor LoadGenerator {
         }
     }
 
-    private enum Phase {
+    enum Phase {
         case connecting
         /// Elements register; this is the next one.
         case preparing(next: Int)
@@ -54,42 +54,42 @@ actor LoadGenerator {
         case over
     }
 
-    private struct Element {
+    struct Element {
         let pool: PoolHandle
         let id: PoolElementID
         let registration: [UInt8]
         let deregistration: [UInt8]
     }
 
-    private let host: Host
-    private let plan: LoadPlan
-    private var phase = Phase.connecting
+    let host: Host
+    let plan: LoadPlan
+    var phase = Phase.connecting
     /// Those that are measured; the last ones, if elements register elsewhere, are theirs.
-    private var connections: [Connection] = []
+    var connections: [Connection] = []
     private var index: [LinkID: Int] = [:]
-    private var elements: [Element] = []
-    private var requests: [[UInt8]] = []
+    var elements: [Element] = []
+    var requests: [[UInt8]] = []
     /// Where the elements say that they are.
     private var address = IPAddress.loopbackIPv4
     private var nextRequest = 0
     private var registered = 0
     /// The length of answers of which one has been looked into.
     private var knownLength = -1
-    private var outstanding = 0
+    var outstanding = 0
     private var heardBy = 0
     private var change: UInt64 = 0
     private var changedAt: ContinuousClock.Instant
     private var lastSign: ContinuousClock.Instant
-    private var begin: ContinuousClock.Instant
+    var begin: ContinuousClock.Instant
     private var report = LoadReport()
     /// Nanoseconds, up to a minute.
     private var latencies = Histogram<UInt64>(
         highestTrackableValue: 60_000_000_000, numberOfSignificantValueDigits: .three)
-    private var step = OneShot<Void>()
+    var step = OneShot<Void>()
     /// With `die`: when each element's association ended of which no subscriber has been told.
-    private var died: [PoolElementID: ContinuousClock.Instant] = [:]
-    private var bystander: Element?
-    private var unrelated = Histogram<UInt64>(
+    var died: [PoolElementID: ContinuousClock.Instant] = [:]
+    var bystander: Element?
+    var unrelated = Histogram<UInt64>(
         highestTrackableValue: 60_000_000_000, numberOfSignificantValueDigits: .three)
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { self.host.executor.asUnownedSerialExecutor() }
@@ -238,7 +238,7 @@ actor LoadGenerator {
     // MARK: Messages
 
     /// The last one, if elements register elsewhere than what is measured.
-    private var homeConnection: Int {
+    var homeConnection: Int {
         self.connections.count > self.plan.connections ? self.connections.count - 1 : 0
     }
 
@@ -263,7 +263,7 @@ actor LoadGenerator {
         }
     }
 
-    private func element(_ number: Int, in pool: PoolHandle) throws -> Element {
+    func element(_ number: Int, in pool: PoolHandle) throws -> Element {
         let id = PoolElementID(rawValue: UInt32(number))
         let member = PoolMember(
             id: id, life: .seconds(300), transport: .sctp(SCTPTransport(port: 4711, addresses: [self.address])),
@@ -273,7 +273,7 @@ actor LoadGenerator {
             deregistration: try Deregistration(pool: pool, id: id).encoded())
     }
 
-    private func send(_ bytes: [UInt8], on number: Int) {
+    func send(_ bytes: [UInt8], on number: Int) {
         guard let link = self.connections[number].link else { return }
         do {
             try self.connections[number].port.send(
@@ -400,12 +400,12 @@ actor LoadGenerator {
         if self.outstanding == 0 { self.step.resolve(.success(())) }
     }
 
-    private func record(_ latency: Duration) {
+    func record(_ latency: Duration) {
         self.report.answers += 1
         self.latencies.record(Self.nanoseconds(latency))
     }
 
-    private static func nanoseconds(_ latency: Duration) -> UInt64 {
+    static func nanoseconds(_ latency: Duration) -> UInt64 {
         let (seconds, attoseconds) = latency.components
         return UInt64(clamping: min(seconds * 1_000_000_000 + attoseconds / 1_000_000_000, 60_000_000_000))
     }
@@ -448,78 +448,6 @@ actor LoadGenerator {
         guard let bytes = try? Registration(pool: element.pool, member: member).encoded(for: .asap) else { return }
         self.changedAt = self.host.clock.now
         self.send(bytes, on: self.homeConnection)
-    }
-}
-
-extension LoadGenerator {
-    // MARK: Deaths
-
-    private var watcher: Int { self.plan.connections }
-
-    private func registerBystander() throws {
-        let pool = PoolHandle(octets: self.plan.pools[0].octets + Array("-unrelated".utf8))
-        let bystander = try self.element(self.elements.count + 1, in: pool)
-        self.bystander = bystander
-        self.connections[self.homeConnection].sent.append(self.begin)
-        self.send(bystander.registration, on: self.homeConnection)
-    }
-
-    /// The subscriber has its list, or a part of it; or it is told who has gone.
-    private func told(_ bytes: [UInt8], now: ContinuousClock.Instant) {
-        guard case .handleResolutionResponse(let response)? = try? ASAPMessage.decode(bytes[...]).message else {
-            return
-        }
-        if let increment = response.increment, increment.isSnapshot {
-            if !increment.moreFollows, case .measuring = self.phase { self.endAssociations() }
-            return
-        }
-        // The pool's last element has left: that is an update without a list.
-        let gone = if case .failed = response.outcome { Array(self.died.keys) } else { response.gone }
-        for id in gone {
-            guard let end = self.died.removeValue(forKey: id) else { continue }
-            self.record(now - end)
-            self.outstanding -= 1
-        }
-        if self.outstanding == 0 { self.step.resolve(.success(())) }
-    }
-
-    private func endAssociations() {
-        self.phase = .ending
-        if let bystander {
-            self.connections[self.homeConnection].sent.append(self.host.clock.now)
-            self.send(bystander.registration, on: self.homeConnection)
-        }
-        self.outstanding = self.elements.count
-        self.endAssociations(from: 0)
-    }
-
-    /// A hundred in one turn, so that what comes meanwhile is seen when it comes.
-    private func endAssociations(from first: Int) {
-        let next = min(first + 100, self.plan.connections)
-        for number in first..<next {
-            guard let link = self.connections[number].link else { continue }
-            self.connections[number].link = nil
-            let now = self.host.clock.now
-            for element in stride(from: number, to: self.elements.count, by: self.plan.connections) {
-                self.died[self.elements[element].id] = now
-            }
-            self.connections[number].port.abort(link)
-        }
-        guard next < self.plan.connections else { return }
-        _ = self.host.clock.schedule(at: self.host.clock.now) {
-            self.assumeIsolated { $0.endAssociations(from: next) }
-        }
-    }
-
-    /// Nothing has died before its first registration; from then on it registers again and again.
-    private func bystanderAnswered(now: ContinuousClock.Instant) {
-        let home = self.homeConnection
-        guard let bystander, let sent = self.connections[home].sent.removeFirst() else { return }
-        guard case .ending = self.phase else { return self.send(self.requests[0], on: self.watcher) }
-        self.unrelated.record(Self.nanoseconds(now - sent))
-        guard self.outstanding > 0 else { return }
-        self.connections[home].sent.append(now)
-        self.send(bystander.registration, on: home)
     }
 }
 

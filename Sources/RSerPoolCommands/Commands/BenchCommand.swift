@@ -86,6 +86,9 @@ struct BenchCommand: FailingCommand {
         guard members > 0 || members == 0 && work == .resolve, members <= 10_000_000 else {
             throw CommandFailure(.usage, "--members \(members): \(work == .resolve ? 0 : 1) to 10000000")
         }
+        guard work != .die || self.pools == 1 else {
+            throw CommandFailure(.usage, "--work die --pools \(self.pools): the elements of one pool die")
+        }
         let (target, scheme) = try await Self.remote(self.endpoint, option: "ENDPOINT")
         var home: (remote: RemoteEndpoint, scheme: LinkScheme)?
         if let elementsAt { home = try await Self.remote(elementsAt, option: "--elements-at") }
