@@ -146,7 +146,9 @@ extension SCTPSuite {
             let nobody = SCTPPeer(addresses: [.loopbackIPv4], port: 7, encapsulationPort: free)
             let error = await #expect(throws: SCTPError.self) { _ = try await client.endpoint.connect(to: nobody) }
             #expect(error?.code == .refused)
-            #expect(start.duration(to: .now) < .milliseconds(100))
+            // Milliseconds on an idle machine; what gives up by itself takes many times as long.
+            #expect(start.duration(to: .now) < .seconds(1))
+            #expect(await client.endpoint.statistics.unreachableReports > 0)
             // 127.0.0.2 has no such UDP port (the server is bound to 127.0.0.1): the second address answers.
             var peer = server.endpoint.peer
             peer.addresses = [.ipv4(0x7f00_0002), .loopbackIPv4]
@@ -164,8 +166,8 @@ extension SCTPSuite {
                 let start = ContinuousClock.now
                 await wire.relay.kill()
                 #expect(try await wire.client.down(of: wire.id) == .lost)
-                // HB.interval 100 ms + RTO 50 ms ± 50 %, and two probes.
-                #expect(start.duration(to: .now) < .milliseconds(300))
+                // HB.interval 100 ms + RTO 50 ms ± 50 %, and two probes: 300 ms on an idle machine.
+                #expect(start.duration(to: .now) < .seconds(1))
                 #expect(await wire.client.endpoint.statistics.unreachableReports >= 3)
                 #expect(try await wire.server.down(of: wire.incoming) == .lost)
                 await wire.close()
