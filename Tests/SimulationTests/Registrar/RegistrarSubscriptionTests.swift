@@ -60,6 +60,25 @@ struct RegistrarSubscriptionTests {
             try self.updates(subscriber) { try self.lab.register(self.peer, 3, life: 200) }.isEmpty, "nothing changed")
     }
 
+    @Test("Who subscribes after a change hears the next one; nothing is sent to whom the link has ended [ASAP-142]")
+    func comingAndGoing() throws {
+        try self.lab.register(self.peer, 1)
+        let (first, second) = (try self.lab.peer("first"), try self.lab.peer("second"))
+        _ = try self.lab.exchange(first, Say.resolve("EchoPool", s: true))
+        let register = { (id: UInt32) in try self.lab.register(self.peer, id) }
+        #expect(try self.updates(first) { try register(2) }.count == 1)
+        _ = try self.lab.exchange(second, Say.resolve("EchoPool", s: true))
+        _ = first.newlyHeard()
+        #expect(try self.updates(second) { try register(3) }.count == 1)
+        #expect(first.newlyHeard().count == 1)
+        first.abort()
+        try self.lab.world.run(for: .milliseconds(20))
+        let (sent, deferred) = (self.lab.statistics(.updatesSent), self.lab.statistics(.updatesDeferred))
+        #expect(try self.updates(second) { try register(4) }.count == 1)
+        #expect(self.lab.statistics(.updatesSent) == sent + 1)
+        #expect(self.lab.statistics(.updatesDeferred) == deferred)
+    }
+
     @Test("A change of load is a change [ASAP-142]")
     func load() throws {
         try self.lab.register(self.peer, 1, policy: leastUsedTLV(1))
