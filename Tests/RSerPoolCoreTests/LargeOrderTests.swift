@@ -61,7 +61,7 @@ struct LargeOrderTests {
         }
 
         func isBefore(_ head: Occurrence) -> Bool {
-            (self.passed * 2 + 1) * UInt128(head.weight) < (head.passed * 2 + 1) * UInt128(self.weight)
+            self.precedes(head)
         }
     }
 
@@ -72,28 +72,43 @@ struct LargeOrderTests {
         var generator = ChoiceGenerator(seed: UInt64(weights))
         var order = WeightedRoundRobinOrder(maxRounds: maxRounds)
         var model: [Int: Occurrence] = [:]
-        for _ in 0..<3_000 {
+        // Near the greatest, where fractions are closest to each other.
+        func draw() -> UInt32 {
+            let drawn = UInt32.random(in: 1...min(weights, 1_000), using: &generator)
+            return Bool.random(using: &generator) ? drawn : weights - drawn + 1
+        }
+        func enter(_ slot: Int, _ weight: UInt32) {
+            var entry = Occurrence(passed: 0, weight: weight, id: UInt32(1_000 - slot))
+            if let head = model.values.min(by: { $0.precedes($1) }) {
+                let product = (head.passed * 2 + 1) * UInt128(weight)
+                entry.passed = product / UInt128(head.weight) / 2
+                while entry.precedes(head) { entry.passed += 1 }
+            }
+            model[slot] = entry
+        }
+        for step in 0..<6_000 {
             let slot = Int.random(in: 0..<50, using: &generator)
             switch Int.random(in: 0..<8, using: &generator) {
             case 0 where model[slot] == nil:
-                // Near the greatest, where fractions are closest to each other.
-                let drawn = UInt32.random(in: 1...min(weights, 1_000), using: &generator)
-                let weight = Bool.random(using: &generator) ? drawn : weights - drawn + 1
-                var entry = Occurrence(passed: 0, weight: weight, id: UInt32(1_000 - slot))
-                if let head = model.values.min(by: { $0.precedes($1) }) {
-                    let product = (head.passed * 2 + 1) * UInt128(weight)
-                    entry.passed = product / UInt128(head.weight) / 2
-                    if entry.isBefore(head) { entry.passed += 1 }
-                }
-                model[slot] = entry
-                order.insert(Slot(slot), PoolElementID(rawValue: entry.id), .weightedRoundRobin(weight: weight))
-            case 1 where model[slot] != nil && model.count > 5:
+                let weight = draw()
+                enter(slot, weight)
+                let id = PoolElementID(rawValue: UInt32(1_000 - slot))
+                order.insert(Slot(slot), id, .weightedRoundRobin(weight: weight))
+            case 1 where model[slot] != nil && model.count > (step < 5_000 ? 5 : 0):
                 model[slot] = nil
                 order.remove(Slot(slot))
+            case 2 where model[slot] != nil:
+                let weight = Bool.random(using: &generator) ? draw() : model[slot]?.weight ?? 0
+                order.update(Slot(slot), .weightedRoundRobin(weight: weight))
+                if model[slot]?.weight != weight {
+                    model[slot] = nil
+                    enter(slot, weight)
+                }
             default:
+                let count = Bool.random(using: &generator) ? 1 : Int.random(in: 1...60, using: &generator)
                 let sorted = model.sorted { $0.value.precedes($1.value) }
-                let answer = order.answer(upTo: 3, using: &generator)
-                #expect(answer.map(\.index) == sorted.prefix(3).map(\.key))
+                let answer = order.answer(upTo: count, using: &generator)
+                #expect(answer.map(\.index) == sorted.prefix(count).map(\.key), "step \(step)")
                 if let first = sorted.first { model[first.key]?.passed += 1 }
             }
         }

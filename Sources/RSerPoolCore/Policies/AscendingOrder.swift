@@ -42,16 +42,16 @@ package struct AscendingOrder: MemberOrder {
     }
 
     package mutating func insert(_ slot: Slot, _ id: PoolElementID, _ policy: PoolPolicy) {
-        self.place(slot.index, self.standing(of: policy))
+        let standing = self.standing(of: policy)
+        self.setDegradation(of: slot.index, standing.degradation)
+        self.members.insert(slot.index, standing.number)
     }
 
     package mutating func update(_ slot: Slot, _ policy: PoolPolicy) {
         let standing = self.standing(of: policy)
-        if self.members.rank(of: slot.index) == standing.number {
-            self.setDegradation(of: slot.index, standing.degradation)
-        } else {
-            self.members.remove(slot.index)
-            self.place(slot.index, standing)
+        self.setDegradation(of: slot.index, standing.degradation)
+        if self.members.rank(of: slot.index) != standing.number {
+            self.members.move(slot.index, to: standing.number)
         }
     }
 
@@ -75,8 +75,7 @@ package struct AscendingOrder: MemberOrder {
 
     private mutating func add(_ degradation: UInt32, _ slot: Int) {
         guard let number = self.members.rank(of: slot) else { return }
-        self.members.remove(slot)
-        self.members.insert(slot, number.addingSaturating(UInt64(degradation)))
+        self.members.move(slot, to: number.addingSaturating(UInt64(degradation)))
     }
 
     private func degradation(of slot: Int) -> UInt32 {
@@ -87,11 +86,6 @@ package struct AscendingOrder: MemberOrder {
         guard degradation != self.degradation(of: slot) else { return }
         self.degradations.reach(slot, filledWith: 0)
         self.degradations[slot] = degradation
-    }
-
-    private mutating func place(_ slot: Int, _ standing: Standing) {
-        self.setDegradation(of: slot, standing.degradation)
-        self.members.insert(slot, standing.number)
     }
 
     /// A member whose values are of another policy comes last; the handlespace lets none in.

@@ -41,6 +41,13 @@ public protocol MemberOrder: Sendable {
 extension Array {
     /// Makes room for a slot's element.
     mutating func reach(_ slot: Int, filledWith filler: Element) {
-        if self.count <= slot { self.append(contentsOf: repeatElement(filler, count: slot + 1 - self.count)) }
+        guard self.count <= slot else { return }
+        self.reserve(slot + 1)
+        self.append(contentsOf: repeatElement(filler, count: slot + 1 - self.count))
+    }
+
+    /// Makes room for as many elements, and a quarter more: with as much again as there is, half of it would often lie idle.
+    mutating func reserve(_ count: Int) {
+        if self.capacity < count { self.reserveCapacity(Swift.max(4, count + count / 4)) }
     }
 }

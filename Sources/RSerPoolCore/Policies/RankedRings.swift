@@ -3,236 +3,350 @@
 /// Slots in the order of their ranks; those with equal ranks stand in a ring, and take turns.
 ///
 /// Ranks lie in a B+ tree, whose leaves are chained: finding a rank's place takes O(log n), the first k slots take O(k), from
-/// memory that lies together. Turning the first ring takes O(1).
+/// memory that lies together. Each slot knows its leaf, so that most of them leave without a way down from the root. Turning
+/// the first ring takes O(1). A small tree is one leaf, which takes as much room as it needs.
 struct RankedRings<Rank: FixedWidthInteger & UnsignedInteger & Sendable>: Sendable {
-    /// Entries of a node, in a row with those of all other nodes.
-    private static var capacity: Int { 32 }
-    private static var none: UInt32 { .max }
-
-    private struct Node: Sendable {
-        var count: UInt32 = 0
-        /// The next leaf.
-        var next: UInt32 = .max
+    /// Where a ring lies, until something is inserted or removed.
+    struct Place: Hashable, Sendable {
+        fileprivate var cell: Int
     }
 
-    /// Where a slot stands in its ring.
-    private struct Neighbours: Sendable {
-        var previous: UInt32
+    /// An entry of a node. The first cell of each node is no entry: there, `rank` is how many entries follow, and `child` is the
+    /// next leaf.
+    private struct Cell: Sendable {
+        /// Ascending within a node. In a leaf, a ring's; above, no greater than any rank in the node below.
+        var rank: Rank
+        /// In a leaf, the head of the ring; above, the node below.
+        var child: UInt32
+    }
+
+    private struct Member: Sendable {
+        var rank: Rank = 0
+        /// Its neighbours in its ring.
+        var previous: UInt32 = .max
         /// None: the slot is not in here.
-        var next: UInt32
+        var next: UInt32 = .max
+        /// Where it is the head of a ring; none: it is not.
+        var leaf: UInt32 = .max
     }
 
-    private var nodes: [Node] = []
-    /// Of each node: ascending, in a leaf those of its rings; above, no greater than any rank in the node below.
-    private var ranks: [Rank] = []
-    /// Of each node: in a leaf, the head of each ring; above, the nodes below.
-    private var children: [UInt32] = []
-    private var freeNodes: [UInt32] = []
-    private var root = none
-    /// Levels of nodes.
-    private var height = 0
-    private var firstLeaf = none
+    private static var none: UInt32 { .max }
+    /// A node has as many cells as a power of two, whose exponent is this at least and at most.
+    private static var leastNodeBits: Int { 3 }
+    private static var greatestNodeBits: Int { 5 }
+    /// Where all rings begin. It is made first, and nodes only ever join those before them.
+    private static var firstLeaf: UInt32 { 0 }
 
+    private var nodeBits = Self.leastNodeBits
+    private var cells: [Cell] = []
+    private var freeNodes: [UInt32] = []
+    private var root = Self.firstLeaf
+    /// Levels of nodes; 0: there is none.
+    private var height = 0
     /// Indexed by slot.
-    private var links: [Neighbours] = []
-    /// Indexed by slot.
-    private var rankOf: [Rank] = []
+    private var members: [Member] = []
 
     func rank(of slot: Int) -> Rank? {
-        slot < self.links.count && self.links[slot].next != Self.none ? self.rankOf[slot] : nil
+        slot < self.members.count && self.members[slot].next != Self.none ? self.members[slot].rank : nil
     }
 
     /// The slot that comes first.
-    var first: Int? {
-        self.firstLeaf == Self.none ? nil : Int(self.children[Int(self.firstLeaf) * Self.capacity])
-    }
+    var first: Int? { self.firstPlace.map(self.slot(at:)) }
 
     /// Lists slots in order until the list is full.
-    func list(_ members: inout OutputSpan<Slot>) {
-        var leaf = self.firstLeaf
-        while leaf != Self.none {
-            let start = Int(leaf) * Self.capacity
-            for index in start..<start + Int(self.nodes[Int(leaf)].count) {
-                let head = self.children[index]
-                var slot = head
-                repeat {
-                    if members.isFull { return }
-                    members.append(Slot(Int(slot)))
-                    slot = self.links[Int(slot)].next
-                } while slot != head
+    func list(_ list: inout OutputSpan<Slot>) {
+        guard self.height > 0 else { return }
+        self.cells.withUnsafeBufferPointer { cells in
+            self.members.withUnsafeBufferPointer { members in
+                var leaf = Self.firstLeaf
+                while leaf != Self.none {
+                    let start = self.start(of: leaf)
+                    for index in start + 1..<start + 1 + Int(truncatingIfNeeded: cells[start].rank) {
+                        let head = cells[index].child
+                        var slot = head
+                        repeat {
+                            if list.isFull { return }
+                            list.append(Slot(Int(slot)))
+                            slot = members[Int(slot)].next
+                        } while slot != head
+                    }
+                    leaf = cells[start].child
+                }
             }
-            leaf = self.nodes[Int(leaf)].next
         }
     }
 
     /// The first slot goes behind its equals.
     mutating func turn() {
-        guard self.firstLeaf != Self.none else { return }
-        let index = Int(self.firstLeaf) * Self.capacity
-        let head = self.children[index]
-        let next = self.links[Int(head)].next
-        if next != head { self.children[index] = next }
+        guard let index = self.firstPlace?.cell else { return }
+        let head = Int(self.cells[index].child)
+        let next = self.members[head].next
+        guard next != UInt32(head) else { return }
+        self.cells[index].child = next
+        self.members[head].leaf = Self.none
+        self.members[Int(next)].leaf = Self.firstLeaf
     }
 
     /// A slot that is not in here enters behind its equals.
     mutating func insert(_ slot: Int, _ rank: Rank) {
-        self.links.reach(slot, filledWith: Neighbours(previous: Self.none, next: Self.none))
-        self.rankOf.reach(slot, filledWith: 0)
-        let new = UInt32(slot)
-        self.links[slot] = Neighbours(previous: new, next: new)
-        self.rankOf[slot] = rank
-        guard self.root != Self.none else {
+        self.members.reach(slot, filledWith: Member())
+        if self.height == 0 {
             self.root = self.makeNode()
-            self.firstLeaf = self.root
             self.height = 1
-            self.put(rank, new, at: 0, of: self.root)
-            return
         }
-        guard let sibling = self.insert(new, rank, into: self.root, level: self.height - 1) else { return }
-        // The root has been split: there is a new one above.
-        let old = self.root
-        self.root = self.makeNode()
-        self.height += 1
-        self.put(self.lowest(of: old), old, at: 0, of: self.root)
-        self.put(self.lowest(of: sibling), sibling, at: 1, of: self.root)
+        self.enter(UInt32(slot), rank)
     }
 
     /// A slot leaves, if it is in here.
     mutating func remove(_ slot: Int) {
-        guard let rank = self.rank(of: slot) else { return }
-        let link = self.links[slot]
-        self.links[slot].next = Self.none
-        let isAlone = link.next == UInt32(slot)
-        if !isAlone {
-            self.links[Int(link.previous)].next = link.next
-            self.links[Int(link.next)].previous = link.previous
+        guard self.rank(of: slot) != nil else { return }
+        self.leave(UInt32(slot))
+        // One that was large gives its room back.
+        if self.height == 1, self.count(of: self.root) == 0, self.cells.count > 1 << self.nodeBits {
+            self = RankedRings()
         }
-        self.remove(UInt32(slot), rank, successor: isAlone ? nil : link.next, from: self.root, level: self.height - 1)
-        // A root with one node below is none.
-        while self.height > 1, self.nodes[Int(self.root)].count == 1 {
+    }
+
+    /// A slot that is in here goes behind those that have another rank.
+    mutating func move(_ slot: Int, to rank: Rank) {
+        self.leave(UInt32(slot))
+        self.enter(UInt32(slot), rank)
+    }
+
+    /// The first slot, which is alone in its ring, gets a rank that is not less and that no other has.
+    mutating func moveFirst(to rank: Rank) {
+        guard let first = self.firstPlace else { return }
+        let slot = self.slot(at: first)
+        if let second = self.place(after: first), self.cells[second.cell].rank < rank {
+            self.move(slot, to: rank)
+        } else {
+            self.cells[first.cell].rank = rank
+            self.members[slot].rank = rank
+        }
+    }
+
+    // MARK: Going from ring to ring
+
+    var firstPlace: Place? {
+        self.height > 0 && self.count(of: Self.firstLeaf) > 0 ? Place(cell: 1) : nil
+    }
+
+    func slot(at place: Place) -> Int { Int(self.cells[place.cell].child) }
+
+    func rank(at place: Place) -> Rank { self.cells[place.cell].rank }
+
+    func place(after place: Place) -> Place? {
+        let start = place.cell & ~self.capacity
+        return self.place(behind: place.cell - start, of: start)
+    }
+
+    /// Where the first ring lies whose rank is not below `rank`.
+    func place(notBelow rank: Rank) -> Place? {
+        guard self.height > 0 else { return nil }
+        guard rank > 0 else { return self.firstPlace }
+        let leaf = self.leaf(of: rank - 1)
+        return self.place(behind: self.countNotAbove(rank - 1, in: leaf), of: self.start(of: leaf))
+    }
+
+    private func place(behind position: Int, of start: Int) -> Place? {
+        if position < Int(truncatingIfNeeded: self.cells[start].rank) { return Place(cell: start + position + 1) }
+        let next = self.cells[start].child
+        return next == Self.none ? nil : Place(cell: self.start(of: next) + 1)
+    }
+
+    /// Lists the heads of rings from `place` on, with ranks up to `last`, until the list is full.
+    /// - Returns: the place of the first one that is not listed; nil: there is none.
+    func list(_ list: inout OutputSpan<Slot>, from place: Place, through last: Rank) -> Place? {
+        self.cells.withUnsafeBufferPointer { cells in
+            var start = place.cell & ~self.capacity
+            var index = place.cell
+            while true {
+                let end = start + 1 + Int(truncatingIfNeeded: cells[start].rank)
+                while index < end {
+                    if list.isFull || cells[index].rank > last { return Place(cell: index) }
+                    list.append(Slot(Int(cells[index].child)))
+                    index += 1
+                }
+                guard cells[start].child != Self.none else { return nil }
+                start = self.start(of: cells[start].child)
+                index = start + 1
+            }
+        }
+    }
+
+    // MARK: Coming and going
+
+    private mutating func enter(_ slot: UInt32, _ rank: Rank) {
+        var node = self.root
+        for _ in 1..<self.height {
+            let position = self.countNotAbove(rank, in: node)
+            let index = self.start(of: node) + max(1, position)
+            if position == 0 { self.cells[index].rank = rank }
+            node = self.cells[index].child
+        }
+        let position = self.countNotAbove(rank, in: node)
+        let index = self.start(of: node) + position
+        self.members[Int(slot)] = Member(rank: rank, previous: slot, next: slot, leaf: node)
+        if position > 0, self.cells[index].rank == rank {
+            self.join(slot, self.cells[index].child)
+        } else if self.hasRoom(node) {
+            self.put(rank, slot, at: position, of: node)
+        } else if let sibling = self.insert(slot, rank, into: self.root, level: self.height - 1) {
+            // The root has been split: there is a new one above.
             let old = self.root
-            self.root = self.children[Int(old) * Self.capacity]
+            self.root = self.makeNode()
+            self.height += 1
+            self.put(self.lowest(of: old), old, at: 0, of: self.root)
+            self.put(self.lowest(of: sibling), sibling, at: 1, of: self.root)
+        }
+    }
+
+    private mutating func join(_ slot: UInt32, _ head: UInt32) {
+        let last = self.members[Int(head)].previous
+        self.members[Int(slot)].previous = last
+        self.members[Int(slot)].next = head
+        self.members[Int(slot)].leaf = Self.none
+        self.members[Int(last)].next = slot
+        self.members[Int(head)].previous = slot
+    }
+
+    private mutating func leave(_ slot: UInt32) {
+        let member = self.members[Int(slot)]
+        self.members[Int(slot)].next = Self.none
+        if member.next != slot {
+            self.members[Int(member.previous)].next = member.next
+            self.members[Int(member.next)].previous = member.previous
+            guard member.leaf != Self.none else { return }
+            let position = self.countNotAbove(member.rank, in: member.leaf)
+            self.cells[self.start(of: member.leaf) + position].child = member.next
+            self.members[Int(member.next)].leaf = member.leaf
+            return
+        }
+        self.take(at: self.countNotAbove(member.rank, in: member.leaf) - 1, of: member.leaf)
+        guard self.height > 1, self.isSmall(member.leaf) else { return }
+        self.mend(member.rank, from: self.root, level: self.height - 1)
+        // A root with one node below is none.
+        while self.height > 1, self.count(of: self.root) == 1 {
+            let old = self.root
+            self.root = self.cells[self.start(of: old) + 1].child
             self.height -= 1
             self.freeNodes.append(old)
         }
-        if self.nodes[Int(self.root)].count == 0 { self = RankedRings() }
     }
 
     // MARK: The tree
 
-    private func lowest(of node: UInt32) -> Rank { self.ranks[Int(node) * Self.capacity] }
+    /// Where a node's cells begin.
+    private func start(of node: UInt32) -> Int { Int(node) << self.nodeBits }
+
+    private func count(of node: UInt32) -> Int { Int(truncatingIfNeeded: self.cells[self.start(of: node)].rank) }
+
+    private mutating func grow(_ node: UInt32, by difference: Int) {
+        let count = self.count(of: node) + difference
+        self.cells[self.start(of: node)].rank = Rank(truncatingIfNeeded: count)
+    }
+
+    /// Entries of a node.
+    private var capacity: Int { 1 << self.nodeBits - 1 }
+
+    private func isSmall(_ node: UInt32) -> Bool { self.count(of: node) < self.capacity / 4 }
+
+    private func lowest(of node: UInt32) -> Rank { self.cells[self.start(of: node) + 1].rank }
 
     /// How many ranks of a node are no greater than `rank`.
     @inline(__always)
     private func countNotAbove(_ rank: Rank, in node: UInt32) -> Int {
-        self.ranks.withUnsafeBufferPointer { ranks in
+        self.cells.withUnsafeBufferPointer { cells in
             // Without a branch on what is compared: which way it goes is anybody's guess.
-            var base = Int(node) * Self.capacity
-            let start = base
-            var count = Int(self.nodes[Int(node)].count)
+            let start = self.start(of: node) + 1
+            var base = start
+            var count = Int(truncatingIfNeeded: cells[start - 1].rank)
             while count > 0 {
                 let half = (count + 1) / 2
-                base = ranks[base + half - 1] <= rank ? base + half : base
+                base = cells[base + half - 1].rank <= rank ? base + half : base
                 count -= half
             }
             return base - start
         }
     }
 
+    /// The leaf where a rank is, or would be.
+    private func leaf(of rank: Rank) -> UInt32 {
+        var node = self.root
+        for _ in 1..<self.height {
+            node = self.cells[self.start(of: node) + max(1, self.countNotAbove(rank, in: node))].child
+        }
+        return node
+    }
+
+    /// Whether there is room for one more, or can be made in the node itself.
+    private mutating func hasRoom(_ node: UInt32) -> Bool {
+        guard self.count(of: node) == self.capacity else { return true }
+        guard self.height == 1, self.nodeBits < Self.greatestNodeBits else { return false }
+        self.cells.append(contentsOf: repeatElement(Cell(rank: 0, child: Self.none), count: 1 << self.nodeBits))
+        self.nodeBits += 1
+        return true
+    }
+
+    /// Inserts where the leaf is full.
     /// - Returns: the node that had to be split off, which comes right behind this one.
     private mutating func insert(_ slot: UInt32, _ rank: Rank, into node: UInt32, level: Int) -> UInt32? {
-        guard level > 0 else { return self.insertIntoLeaf(slot, rank, node) }
         let position = self.countNotAbove(rank, in: node)
-        let start = Int(node) * Self.capacity
+        guard level > 0 else { return self.split(node, toPut: rank, slot, at: position, isLeaf: true) }
         let index = max(0, position - 1)
-        if position == 0 { self.ranks[start] = rank }
-        guard let sibling = self.insert(slot, rank, into: self.children[start + index], level: level - 1) else {
+        let child = self.cells[self.start(of: node) + 1 + index].child
+        guard let sibling = self.insert(slot, rank, into: child, level: level - 1) else { return nil }
+        let lowest = self.lowest(of: sibling)
+        guard self.count(of: node) == self.capacity else {
+            self.put(lowest, sibling, at: index + 1, of: node)
             return nil
         }
-        return self.insert(self.lowest(of: sibling), sibling, at: index + 1, of: node, isLeaf: false)
+        return self.split(node, toPut: lowest, sibling, at: index + 1, isLeaf: false)
     }
 
-    private mutating func insertIntoLeaf(_ slot: UInt32, _ rank: Rank, _ leaf: UInt32) -> UInt32? {
-        let position = self.countNotAbove(rank, in: leaf)
-        let start = Int(leaf) * Self.capacity
-        if position > 0, self.ranks[start + position - 1] == rank {
-            self.join(slot, self.children[start + position - 1])
-            return nil
-        }
-        return self.insert(rank, slot, at: position, of: leaf, isLeaf: true)
-    }
-
-    private mutating func join(_ slot: UInt32, _ head: UInt32) {
-        let last = self.links[Int(head)].previous
-        self.links[Int(slot)] = Neighbours(previous: last, next: head)
-        self.links[Int(last)].next = slot
-        self.links[Int(head)].previous = slot
-    }
-
-    private mutating func insert(
-        _ rank: Rank, _ child: UInt32, at position: Int, of node: UInt32, isLeaf: Bool
-    ) -> UInt32? {
-        let count = Int(self.nodes[Int(node)].count)
-        guard count == Self.capacity else {
-            self.put(rank, child, at: position, of: node)
-            return nil
-        }
-        return self.split(node, toPut: rank, child, at: position, isLeaf: isLeaf)
-    }
-
-    @inline(never)
     private mutating func split(
         _ node: UInt32, toPut rank: Rank, _ child: UInt32, at position: Int, isLeaf: Bool
     ) -> UInt32 {
-        let count = Self.capacity
+        let count = self.capacity
+        let next = self.cells[self.start(of: node)].child
         // At the very end everything stays but the new one: ranks often come in ascending order.
-        let kept = isLeaf && position == count && self.nodes[Int(node)].next == Self.none ? count : count / 2
+        let kept = isLeaf && position == count && next == Self.none ? count : count / 2
         let sibling = self.makeNode()
-        self.move(from: node, kept..<count, to: sibling, at: 0)
+        self.move(from: node, kept..<count, to: sibling, at: 0, areLeaves: isLeaf)
         if isLeaf {
-            self.nodes[Int(sibling)].next = self.nodes[Int(node)].next
-            self.nodes[Int(node)].next = sibling
+            self.cells[self.start(of: sibling)].child = next
+            self.cells[self.start(of: node)].child = sibling
         }
         if position < kept || position == kept && kept < count {
             self.put(rank, child, at: position, of: node)
         } else {
             self.put(rank, child, at: position - kept, of: sibling)
+            if isLeaf { self.members[Int(child)].leaf = sibling }
         }
         return sibling
     }
 
-    private mutating func remove(
-        _ slot: UInt32, _ rank: Rank, successor: UInt32?, from node: UInt32, level: Int
-    ) {
+    /// Joins nodes that have become small, on the way down to where a rank was, with those beside them.
+    private mutating func mend(_ rank: Rank, from node: UInt32, level: Int) {
         let position = max(0, self.countNotAbove(rank, in: node) - 1)
-        let index = Int(node) * Self.capacity + position
-        guard level > 0 else {
-            if let successor {
-                if self.children[index] == slot { self.children[index] = successor }
-            } else {
-                self.take(at: position, of: node)
-            }
-            return
-        }
-        let child = self.children[index]
-        self.remove(slot, rank, successor: successor, from: child, level: level - 1)
-        if successor == nil, self.nodes[Int(child)].count < Self.capacity / 4 {
-            self.fill(position, of: node, areLeaves: level == 1)
-        }
+        let child = self.cells[self.start(of: node) + 1 + position].child
+        if level > 1 { self.mend(rank, from: child, level: level - 1) }
+        if self.isSmall(child) { self.fill(position, of: node, areLeaves: level == 1) }
     }
 
-    /// Joins a node that has become small with the one beside it, or shares with that one what does not fit one node.
-    @inline(never)
+    /// Joins a node with the one beside it, or shares with that one what does not fit one node.
     private mutating func fill(_ position: Int, of node: UInt32, areLeaves: Bool) {
-        let count = Int(self.nodes[Int(node)].count)
+        let count = self.count(of: node)
         guard count > 1 else { return }
         let left = position + 1 < count ? position : position - 1
-        let start = Int(node) * Self.capacity
-        let (first, second) = (self.children[start + left], self.children[start + left + 1])
-        let (here, there) = (Int(self.nodes[Int(first)].count), Int(self.nodes[Int(second)].count))
-        guard here + there > Self.capacity * 3 / 4 else {
-            self.move(from: second, 0..<there, to: first, at: here)
-            if areLeaves { self.nodes[Int(first)].next = self.nodes[Int(second)].next }
+        let start = self.start(of: node) + 1
+        let (first, second) = (self.cells[start + left].child, self.cells[start + left + 1].child)
+        let (here, there) = (self.count(of: first), self.count(of: second))
+        guard here + there > self.capacity * 3 / 4 else {
+            self.move(from: second, 0..<there, to: first, at: here, areLeaves: areLeaves)
+            if areLeaves {
+                self.cells[self.start(of: first)].child = self.cells[self.start(of: second)].child
+            }
             self.take(at: left + 1, of: node)
             self.freeNodes.append(second)
             return
@@ -240,65 +354,62 @@ struct RankedRings<Rank: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
         let half = (here + there) / 2
         if here > half {
             self.shift(second, 0..<there, by: here - half)
-            self.move(from: first, half..<here, to: second, at: 0)
+            self.move(from: first, half..<here, to: second, at: 0, areLeaves: areLeaves)
         } else {
-            self.move(from: second, 0..<half - here, to: first, at: here)
+            self.move(from: second, 0..<half - here, to: first, at: here, areLeaves: areLeaves)
             self.shift(second, half - here..<there, by: here - half)
         }
-        self.ranks[start + left + 1] = self.lowest(of: second)
+        self.cells[start + left + 1].rank = self.lowest(of: second)
     }
 
     // MARK: Nodes
 
     private mutating func makeNode() -> UInt32 {
         if let node = self.freeNodes.popLast() {
-            self.nodes[Int(node)] = Node()
+            self.cells[self.start(of: node)] = Cell(rank: 0, child: Self.none)
             return node
         }
-        self.nodes.append(Node())
-        self.ranks.append(contentsOf: repeatElement(0, count: Self.capacity))
-        self.children.append(contentsOf: repeatElement(0, count: Self.capacity))
-        return UInt32(self.nodes.count - 1)
+        let node = self.cells.count >> self.nodeBits
+        self.cells.append(contentsOf: repeatElement(Cell(rank: 0, child: Self.none), count: 1 << self.nodeBits))
+        return UInt32(node)
     }
 
     private mutating func put(_ rank: Rank, _ child: UInt32, at position: Int, of node: UInt32) {
-        let count = Int(self.nodes[Int(node)].count)
-        self.shift(node, position..<count, by: 1)
-        let index = Int(node) * Self.capacity + position
-        self.ranks[index] = rank
-        self.children[index] = child
-        self.nodes[Int(node)].count += 1
+        self.shift(node, position..<self.count(of: node), by: 1)
+        self.cells[self.start(of: node) + 1 + position] = Cell(rank: rank, child: child)
+        self.grow(node, by: 1)
     }
 
     private mutating func take(at position: Int, of node: UInt32) {
-        self.shift(node, position + 1..<Int(self.nodes[Int(node)].count), by: -1)
-        self.nodes[Int(node)].count -= 1
+        self.shift(node, position + 1..<self.count(of: node), by: -1)
+        self.grow(node, by: -1)
     }
 
     /// Moves entries of a node up or down.
     @inline(__always)
     private mutating func shift(_ node: UInt32, _ entries: Range<Int>, by distance: Int) {
         guard !entries.isEmpty else { return }
-        let source = Int(node) * Self.capacity + entries.lowerBound
-        let end = Int(node + 1) * Self.capacity
-        precondition(source + distance >= 0 && source + distance + entries.count <= end, "a node of a tree overflows")
-        self.ranks.withUnsafeMutableBufferPointer { ranks in
-            guard let base = ranks.baseAddress else { return }
-            (base + source + distance).update(from: base + source, count: entries.count)
-        }
-        self.children.withUnsafeMutableBufferPointer { children in
-            guard let base = children.baseAddress else { return }
+        let start = self.start(of: node) + 1
+        precondition(
+            entries.lowerBound + distance >= 0 && entries.upperBound + distance <= self.capacity
+                && start + self.capacity <= self.cells.count, "a node of a tree overflows")
+        let source = start + entries.lowerBound
+        self.cells.withUnsafeMutableBufferPointer { cells in
+            guard let base = cells.baseAddress else { return }
             (base + source + distance).update(from: base + source, count: entries.count)
         }
     }
 
-    private mutating func move(from source: UInt32, _ range: Range<Int>, to target: UInt32, at position: Int) {
-        let (from, to) = (Int(source) * Self.capacity, Int(target) * Self.capacity + position)
+    private mutating func move(
+        from source: UInt32, _ range: Range<Int>, to target: UInt32, at position: Int, areLeaves: Bool
+    ) {
+        let (from, to) = (self.start(of: source) + 1, self.start(of: target) + 1 + position)
         for (offset, index) in range.enumerated() {
-            self.ranks[to + offset] = self.ranks[from + index]
-            self.children[to + offset] = self.children[from + index]
+            let cell = self.cells[from + index]
+            self.cells[to + offset] = cell
+            if areLeaves { self.members[Int(cell.child)].leaf = target }
         }
-        self.nodes[Int(source)].count -= UInt32(range.count)
-        self.nodes[Int(target)].count += UInt32(range.count)
+        self.grow(source, by: -range.count)
+        self.grow(target, by: range.count)
     }
 }

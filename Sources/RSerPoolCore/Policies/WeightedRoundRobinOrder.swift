@@ -5,27 +5,38 @@ package import RSerPoolWire
 /// Weighted Round Robin (RFC 5356 §4.2): the circular list in which each member stands as often as its weight says, evenly
 /// spread, without making the list.
 ///
-/// On a line on which each unit is one round, the c-th occurrence of a member with weight w lies at (2c + 1)/(2w). An answer
-/// lists the members by their next occurrence, ties by the smaller identifier; then the first one goes on to its next (the
-/// head moves on by one entry). Who joins, or changes its weight, enters where the others are. A member of weight 0 is never
-/// selected.
+/// On a line on which each unit is one round, the c-th occurrence of a member with weight w lies at (2c + 1)/(2w); what lies
+/// at one position is ordered by identifier. An answer lists the members by their next occurrence; then the head moves on by
+/// one entry. Who joins, or changes its weight, comes at its first occurrence that is not before the head. A member of weight
+/// 0 is never selected.
+///
+/// So where a member stands follows from its weight, its identifier and the head. Members of one weight, a class, come one
+/// after the other by their identifiers, all at one position, then again at the next one: a class only keeps who is next.
 ///
 /// Compared exactly: with weights of 32 bits two positions are equal or more than 2⁻⁶⁶ apart, so they are kept in such units,
 /// rounded down. The rounds that all have behind them are taken off before the numbers get too large.
 package struct WeightedRoundRobinOrder: MemberOrder {
-    private struct Member: Sendable {
-        var id: PoolElementID
-        var weight: UInt32 = 0
+    private struct Class: Sendable {
+        var weight: UInt32
         /// What was lost by rounding its position down: as many parts of a unit, each 1/weight.
-        var rest: UInt32 = 0
+        var rest: UInt32
+        /// Where its next member is, if so many changes had been made when that was looked up.
+        var place: RankedRings<UInt64>.Place?
+        var changes: Int
     }
 
     private static var fractionBits: UInt128 { 66 }
 
-    /// Ranked by position, and an identifier in the lower 32 bits.
+    /// Ranked by weight, and an identifier in the lower 32 bits.
+    private var members = RankedRings<UInt64>()
+    /// Changes of `members`: places do not outlast one.
+    private var changes = 0
+    private var classes: [Class] = []
+    private var freeClasses: [UInt32] = []
+    /// The class of each member, indexed by slot.
+    private var classOf: [UInt32] = []
+    /// Classes, ranked by the position of the next member, and its identifier in the lower 32 bits.
     private var ranking = RankedRings<UInt128>()
-    /// Indexed by slot.
-    private var members: [Member] = []
     private let maxRounds: UInt32
 
     /// - Parameter maxRounds: how far the line goes before rounds are taken off; at most 2²⁹ fit the numbers.
@@ -34,62 +45,246 @@ package struct WeightedRoundRobinOrder: MemberOrder {
     }
 
     package mutating func insert(_ slot: Slot, _ id: PoolElementID, _ policy: PoolPolicy) {
-        self.members.reach(slot.index, filledWith: Member(id: id))
-        self.members[slot.index] = Member(id: id)
-        self.enter(slot.index, Self.weight(of: policy))
+        self.classOf.reach(slot.index, filledWith: 0)
+        self.enter(slot.index, id.rawValue, Self.weight(of: policy))
     }
 
     package mutating func update(_ slot: Slot, _ policy: PoolPolicy) {
         let weight = Self.weight(of: policy)
-        guard self.members[slot.index].weight != weight else { return }
-        self.ranking.remove(slot.index)
-        self.enter(slot.index, weight)
+        guard let rank = self.members.rank(of: slot.index), Self.weight(of: rank) != weight else { return }
+        self.remove(slot)
+        self.enter(slot.index, Self.id(of: rank), weight)
     }
 
     package mutating func remove(_ slot: Slot) {
-        self.ranking.remove(slot.index)
+        guard let rank = self.members.rank(of: slot.index) else { return }
+        let index = Int(self.classOf[slot.index])
+        let isNext = Self.weight(of: rank) > 0 && self.ranking.rank(of: index).map(Self.id(of:)) == Self.id(of: rank)
+        if isNext, let next = self.successor(in: index) {
+            if Self.id(of: next.rank) == Self.id(of: rank) {
+                self.ranking.remove(index)
+                self.freeClasses.append(UInt32(index))
+                if self.freeClasses.count == self.classes.count { (self.classes, self.freeClasses) = ([], []) }
+            } else {
+                self.classes[index].rest = next.rest
+                self.ranking.move(index, to: next.rank)
+            }
+        }
+        self.members.remove(slot.index)
+        self.changes += 1
     }
 
-    package mutating func list(_ members: inout OutputSpan<Slot>, using generator: inout ChoiceGenerator) {
-        self.ranking.list(&members)
+    package mutating func list(_ list: inout OutputSpan<Slot>, using generator: inout ChoiceGenerator) {
+        guard let first = self.ranking.firstPlace else { return }
+        var upcoming = self.ranking.place(after: first)
+        // Most often all are of one class.
+        let rest = self.list(&list, self.run(at: first), before: upcoming.map(self.ranking.rank(at:)))
+        guard !list.isFull else { return }
+        // At most one run is left over for each class that was begun, and each of those has listed a member.
+        withUnsafeTemporaryAllocation(of: Run.self, capacity: min(list.freeCapacity, self.classes.count) + 1) { room in
+            var begun = Runs(room)
+            if let rest { begun.insert(rest) }
+            while !list.isFull {
+                let run: Run
+                if let place = upcoming, begun.first.map({ self.ranking.rank(at: place) < $0.rank }) ?? true {
+                    run = self.run(at: place)
+                    upcoming = self.ranking.place(after: place)
+                } else if let first = begun.removeFirst() {
+                    run = first
+                } else {
+                    return
+                }
+                let limits = (begun.first?.rank, upcoming.map(self.ranking.rank(at:)))
+                let limit = limits.0.map { min($0, limits.1 ?? .max) } ?? limits.1
+                if let rest = self.list(&list, run, before: limit) { begun.insert(rest) }
+            }
+        }
     }
 
     package mutating func choose(_ members: Span<Slot>) {
-        guard let first = self.ranking.first, let rank = self.ranking.rank(of: first) else { return }
-        self.ranking.remove(first)
-        self.ranking.insert(first, self.next(first, rank))
-        if rank >> 32 >= UInt128(self.maxRounds) << Self.fractionBits { self.takeOffRounds() }
+        guard let index = self.ranking.first, let next = self.successor(in: index) else { return }
+        self.classes[index].rest = next.rest
+        self.classes[index].place = next.place
+        self.classes[index].changes = self.changes
+        self.ranking.moveFirst(to: next.rank)
+        if next.rank >> 32 >= UInt128(self.maxRounds) << Self.fractionBits { self.takeOffRounds() }
     }
 
-    /// Where its next occurrence lies: 1/weight farther.
-    private mutating func next(_ slot: Int, _ rank: UInt128) -> UInt128 {
-        let member = self.members[slot]
-        let weight = UInt64(member.weight)
-        // 2⁶⁶/weight, in two steps that fit 64 bits.
-        let (high, left) = (UInt64(1) << 63).quotientAndRemainder(dividingBy: weight)
-        let (low, rest) = (left << 3).quotientAndRemainder(dividingBy: weight)
-        var step = UInt128(high) << 3 + UInt128(low)
-        var sum = UInt64(member.rest) + rest
-        if sum >= weight {
-            sum -= weight
-            step += 1
+    // MARK: Classes
+
+    private func place(in index: Int) -> RankedRings<UInt64>.Place? {
+        let known = self.classes[index]
+        if known.changes == self.changes, let place = known.place { return place }
+        guard let rank = self.ranking.rank(of: index) else { return nil }
+        return self.members.place(notBelow: Self.rank(known.weight, Self.id(of: rank)))
+    }
+
+    /// What comes in a class after its next member: by identifier at the same position, then the first one, 1/weight farther.
+    private func successor(in index: Int) -> (rank: UInt128, rest: UInt32, place: RankedRings<UInt64>.Place)? {
+        guard let rank = self.ranking.rank(of: index), let place = self.place(in: index) else { return nil }
+        let (weight, rest) = (self.classes[index].weight, self.classes[index].rest)
+        if let next = self.members.place(after: place) {
+            let member = self.members.rank(at: next)
+            if Self.weight(of: member) == weight {
+                return ((rank >> 32) << 32 | UInt128(Self.id(of: member)), rest, next)
+            }
         }
-        self.members[slot].rest = UInt32(sum)
-        return rank + step << 32
+        guard let first = self.members.place(notBelow: Self.rank(weight, 0)) else { return nil }
+        let (position, left) = Self.step(from: rank >> 32, rest, weight)
+        return (position << 32 | UInt128(Self.id(of: self.members.rank(at: first))), left, first)
     }
 
-    /// At its first occurrence that is not before the head.
-    private mutating func enter(_ slot: Int, _ weight: UInt32) {
-        self.members[slot].weight = weight
-        guard weight > 0 else { return }
-        let head = (self.ranking.first.flatMap { self.ranking.rank(of: $0) } ?? 0) >> 32
+    /// A member comes at its first occurrence that is not before the head.
+    private mutating func enter(_ slot: Int, _ id: UInt32, _ weight: UInt32) {
+        guard weight > 0 else {
+            self.members.insert(slot, Self.rank(0, id))
+            self.changes += 1
+            return
+        }
+        let (rank, rest) = self.firstOccurrence(of: id, weight)
+        let place = self.members.place(notBelow: Self.rank(weight, 0))
+        if let place, Self.weight(of: self.members.rank(at: place)) == weight {
+            let index = Int(self.classOf[self.members.slot(at: place)])
+            self.classOf[slot] = UInt32(index)
+            if let next = self.ranking.rank(of: index), rank < next {
+                self.classes[index].rest = rest
+                self.ranking.move(index, to: rank)
+            }
+        } else {
+            let new = Class(weight: weight, rest: rest, place: nil, changes: self.changes)
+            let index = self.freeClasses.popLast().map(Int.init) ?? self.classes.count
+            if index == self.classes.count {
+                self.classes.reach(index, filledWith: new)
+            } else {
+                self.classes[index] = new
+            }
+            self.classOf[slot] = UInt32(index)
+            self.ranking.insert(index, rank)
+        }
+        self.members.insert(slot, Self.rank(weight, id))
+        self.changes += 1
+    }
+
+    private func firstOccurrence(of id: UInt32, _ weight: UInt32) -> (rank: UInt128, rest: UInt32) {
+        let head = self.ranking.firstPlace.map(self.ranking.rank(at:)) ?? 0
         // The least c with (2c + 1)·2⁶⁵/w ≥ head: 2c + 1 is at least this, rounded up.
         let half = Self.fractionBits - 1
-        let least = (head * UInt128(weight) + (1 << half - 1)) >> half
+        let least = ((head >> 32) * UInt128(weight) + (1 << half - 1)) >> half
         let occurrence = least / 2 * 2 + 1
         let (position, rest) = Self.divide(occurrence << half, by: UInt64(weight))
-        self.members[slot].rest = UInt32(rest)
-        self.ranking.insert(slot, position << 32 | UInt128(self.members[slot].id.rawValue))
+        let rank = position << 32 | UInt128(id)
+        guard rank < head else { return (rank, UInt32(rest)) }
+        let (next, left) = Self.step(from: position, UInt32(rest), weight)
+        return (next << 32 | UInt128(id), left)
+    }
+
+    private mutating func takeOffRounds() {
+        guard let first = self.ranking.firstPlace else { return }
+        let shift = Self.fractionBits + 32
+        let rounds = (self.ranking.rank(at: first) >> shift) << shift
+        let ranks = self.classes.indices.compactMap { index in
+            self.ranking.rank(of: index).map { (index: index, rank: $0 - rounds) }
+        }
+        self.ranking = RankedRings()
+        for (index, rank) in ranks { self.ranking.insert(index, rank) }
+    }
+
+    // MARK: Runs
+
+    /// What is not listed yet of a class.
+    private struct Run {
+        /// Of its next one.
+        var rank: UInt128
+        var place: RankedRings<UInt64>.Place
+        var index: Int
+        /// Whether those at the class's position are through, and it goes on with those 1/weight farther.
+        var isFarther = false
+    }
+
+    /// Some of them, the one with the least rank first: a heap.
+    private struct Runs: ~Copyable {
+        private let room: UnsafeMutableBufferPointer<Run>
+        private var count = 0
+
+        init(_ room: UnsafeMutableBufferPointer<Run>) {
+            self.room = room
+        }
+
+        var first: Run? { self.count > 0 ? self.room[0] : nil }
+
+        mutating func insert(_ run: Run) {
+            var index = self.count
+            self.count += 1
+            while index > 0, run.rank < self.room[(index - 1) / 2].rank {
+                self.room[index] = self.room[(index - 1) / 2]
+                index = (index - 1) / 2
+            }
+            self.room[index] = run
+        }
+
+        mutating func removeFirst() -> Run? {
+            guard let first = self.first else { return nil }
+            self.count -= 1
+            let last = self.room[self.count]
+            var index = 0
+            while index * 2 + 1 < self.count {
+                var child = index * 2 + 1
+                if child + 1 < self.count, self.room[child + 1].rank < self.room[child].rank { child += 1 }
+                guard self.room[child].rank < last.rank else { break }
+                self.room[index] = self.room[child]
+                index = child
+            }
+            self.room[index] = last
+            return first
+        }
+    }
+
+    private func run(at place: RankedRings<UInt128>.Place) -> Run {
+        let index = self.ranking.slot(at: place)
+        guard let next = self.place(in: index) else { preconditionFailure("a class without members is ranked") }
+        return Run(rank: self.ranking.rank(at: place), place: next, index: index)
+    }
+
+    /// Lists members of a class until the list is full, or somebody else comes first.
+    /// - Parameter limit: the rank of somebody else.
+    /// - Returns: what is not listed yet; nil if that is nobody.
+    private func list(_ list: inout OutputSpan<Slot>, _ run: Run, before limit: UInt128?) -> Run? {
+        let own = self.classes[run.index]
+        // Where it has to end: at the class's next member, which was listed first.
+        let end = self.ranking.rank(of: run.index).map(Self.id(of:)) ?? 0
+        let last = Self.rank(own.weight, run.isFarther ? end - 1 : .max)
+        var lastBeforeOthers = last
+        if let limit, limit >> 32 == run.rank >> 32 {
+            lastBeforeOthers = min(last, Self.rank(own.weight, Self.id(of: limit)))
+        }
+        if let place = self.members.list(&list, from: run.place, through: lastBeforeOthers) {
+            let rank = self.members.rank(at: place)
+            if rank <= last {
+                let position = (run.rank >> 32) << 32
+                return Run(
+                    rank: position | UInt128(Self.id(of: rank)), place: place, index: run.index,
+                    isFarther: run.isFarther)
+            }
+        }
+        guard !run.isFarther, !list.isFull,
+            let first = self.members.place(notBelow: Self.rank(own.weight, 0)),
+            case let id = Self.id(of: self.members.rank(at: first)), id < end
+        else { return nil }
+        let (position, _) = Self.step(from: run.rank >> 32, own.rest, own.weight)
+        return Run(rank: position << 32 | UInt128(id), place: first, index: run.index, isFarther: true)
+    }
+
+    // MARK: Numbers
+
+    /// 1/weight farther.
+    private static func step(from position: UInt128, _ rest: UInt32, _ weight: UInt32) -> (UInt128, rest: UInt32) {
+        let weight = UInt64(weight)
+        // 2⁶⁶/weight, in two steps that fit 64 bits.
+        let (high, left) = (UInt64(1) << 63).quotientAndRemainder(dividingBy: weight)
+        let (low, lost) = (left << 3).quotientAndRemainder(dividingBy: weight)
+        let step = UInt128(high) << 3 + UInt128(low)
+        let sum = UInt64(rest) + lost
+        return sum < weight ? (position + step, UInt32(sum)) : (position + step + 1, UInt32(sum - weight))
     }
 
     private static func divide(_ number: UInt128, by divisor: UInt64) -> (UInt128, UInt64) {
@@ -98,15 +293,11 @@ package struct WeightedRoundRobinOrder: MemberOrder {
         return (UInt128(high) << 64 | UInt128(low), rest)
     }
 
-    private mutating func takeOffRounds() {
-        guard let first = self.ranking.first, let head = self.ranking.rank(of: first) else { return }
-        let rounds = (head >> (Self.fractionBits + 32)) << (Self.fractionBits + 32)
-        let ranks = self.members.indices.compactMap { slot in
-            self.ranking.rank(of: slot).map { (slot: slot, rank: $0 - rounds) }
-        }
-        self.ranking = RankedRings()
-        for (slot, rank) in ranks { self.ranking.insert(slot, rank) }
-    }
+    private static func rank(_ weight: UInt32, _ id: UInt32) -> UInt64 { UInt64(weight) << 32 | UInt64(id) }
+
+    private static func weight(of rank: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: rank >> 32) }
+
+    private static func id(of rank: some FixedWidthInteger) -> UInt32 { UInt32(truncatingIfNeeded: rank) }
 
     private static func weight(of policy: PoolPolicy) -> UInt32 {
         if case .weightedRoundRobin(let weight) = policy { weight } else { 0 }
