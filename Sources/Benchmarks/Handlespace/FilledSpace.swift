@@ -15,15 +15,17 @@ final class FilledSpace {
         case weightedRandom = "weighted-random"
     }
 
-    private struct Entry {
-        var key: ElementKey
-        var member: PoolMember
+    /// Not copied, so that nothing but the handlespace counts references while it is measured.
+    private struct Entry: ~Copyable {
+        let key: ElementKey
+        let member: PoolMember
     }
 
     private let policy: Policy
-    private var entries: [Entry]
+    private let entries: UnsafeMutableBufferPointer<Entry>
     /// Those that the next thousand operations are about, with other loads.
-    private var renewed: [Entry] = []
+    private let renewed = UnsafeMutableBufferPointer<Entry>.allocate(capacity: 1_000)
+    private var hasRenewed = false
     private var next = 0
     private var space = Handlespace()
     private var generator = ChoiceGenerator(seed: 1)
@@ -31,7 +33,7 @@ final class FilledSpace {
     init(_ policy: Policy, pools: Int, members: Int) {
         self.policy = policy
         var generator = ChoiceGenerator(seed: 2)
-        self.entries = []
+        var entries: [(key: ElementKey, member: PoolMember)] = []
         for pool in 0..<pools {
             let handle = PoolHandle("pool-\(pool)")
             for _ in 0..<members {
@@ -43,12 +45,23 @@ final class FilledSpace {
                     policy: Self.draw(policy, &generator),
                     asapTransport: SCTPTransport(
                         port: 3863, addresses: [.ipv4(.random(in: 1 ... .max, using: &generator))]))
-                self.entries.append(Entry(key: ElementKey(pool: handle, id: id), member: member))
+                entries.append((ElementKey(pool: handle, id: id), member))
             }
         }
-        self.entries.shuffle(using: &generator)
+        entries.shuffle(using: &generator)
+        self.entries = .allocate(capacity: entries.count)
+        for (index, entry) in entries.enumerated() {
+            self.entries.initializeElement(at: index, to: Entry(key: entry.key, member: entry.member))
+        }
         self.fill()
         self.shuffle()
+    }
+
+    deinit {
+        for entries in [self.entries, self.renewed] {
+            entries.deinitialize()
+            entries.deallocate()
+        }
     }
 
     private static func draw(_ policy: Policy, _ generator: inout ChoiceGenerator) -> PoolPolicy {
@@ -62,7 +75,7 @@ final class FilledSpace {
     }
 
     private func fill() {
-        for entry in self.entries { _ = self.space.register(entry.member, in: entry.key.pool) }
+        Self.register(self.entries, in: &self.space)
     }
 
     // MARK: Not measured
@@ -81,63 +94,83 @@ final class FilledSpace {
     }
 
     func shuffle() {
-        self.renewed = (0..<1_000).map { _ in
-            var entry = self.entries[Int.random(in: self.entries.indices, using: &self.generator)]
-            if case .leastUsed = entry.member.policy {
-                entry.member.policy = Self.draw(self.policy, &self.generator)
-            }
-            return entry
+        if self.hasRenewed { self.renewed.deinitialize() }
+        self.hasRenewed = true
+        for index in self.renewed.indices {
+            let drawn = Int.random(in: self.entries.indices, using: &self.generator)
+            var member = self.entries[drawn].member
+            if case .leastUsed = member.policy { member.policy = Self.draw(self.policy, &self.generator) }
+            self.renewed.initializeElement(at: index, to: Entry(key: self.entries[drawn].key, member: member))
         }
     }
 
     // MARK: Measured
 
     func register(_ count: Int) {
-        Self.register(self.entries[self.next..<self.next + count], in: &self.space)
-        self.next += count
+        Self.register(self.following(count), in: &self.space)
     }
 
-    private static func register(_ entries: ArraySlice<Entry>, in space: inout Handlespace) {
-        for index in entries.indices {
-            blackHole(space.register(entries[index].member, in: entries[index].key.pool))
-        }
+    private static func register(_ entries: UnsafeMutableBufferPointer<Entry>, in space: inout Handlespace) {
+        for index in entries.indices { self.register(entries[index], in: &space) }
+    }
+
+    private static func register(_ entry: borrowing Entry, in space: inout Handlespace) {
+        blackHole(space.register(entry.member, in: entry.key.pool))
     }
 
     func registerAgain(_ count: Int) {
-        Self.register(self.renewed[..<count], in: &self.space)
+        Self.register(self.renewed(count), in: &self.space)
     }
 
     func resolve(_ count: Int, upTo members: Int) {
-        Self.resolve(self.renewed[..<count], upTo: members, in: &self.space, &self.generator)
+        Self.resolve(self.renewed(count), upTo: members, in: &self.space, &self.generator)
     }
 
     private static func resolve(
-        _ entries: ArraySlice<Entry>, upTo members: Int, in space: inout Handlespace,
+        _ entries: UnsafeMutableBufferPointer<Entry>, upTo members: Int, in space: inout Handlespace,
         _ generator: inout ChoiceGenerator
     ) {
         for index in entries.indices {
-            blackHole(space.choose(from: entries[index].key.pool, upTo: members, using: &generator))
+            self.resolve(entries[index], upTo: members, in: &space, &generator)
         }
     }
 
-    func deregister(_ count: Int) {
-        Self.deregister(self.entries[self.next..<self.next + count], in: &self.space)
-        self.next += count
+    private static func resolve(
+        _ entry: borrowing Entry, upTo members: Int, in space: inout Handlespace, _ generator: inout ChoiceGenerator
+    ) {
+        blackHole(space.choose(from: entry.key.pool, upTo: members, using: &generator))
     }
 
-    private static func deregister(_ entries: ArraySlice<Entry>, in space: inout Handlespace) {
-        for index in entries.indices { blackHole(space.remove(entries[index].key)) }
+    func deregister(_ count: Int) {
+        Self.deregister(self.following(count), in: &self.space)
+    }
+
+    private static func deregister(_ entries: UnsafeMutableBufferPointer<Entry>, in space: inout Handlespace) {
+        for index in entries.indices { self.deregister(entries[index], in: &space) }
+    }
+
+    private static func deregister(_ entry: borrowing Entry, in space: inout Handlespace) {
+        blackHole(space.remove(entry.key))
     }
 
     /// Elements leave and come back, one after the other.
     func leaveAndJoin(_ count: Int) {
-        Self.leaveAndJoin(self.renewed[..<count], in: &self.space)
+        Self.leaveAndJoin(self.renewed(count), in: &self.space)
     }
 
-    private static func leaveAndJoin(_ entries: ArraySlice<Entry>, in space: inout Handlespace) {
+    private static func leaveAndJoin(_ entries: UnsafeMutableBufferPointer<Entry>, in space: inout Handlespace) {
         for index in entries.indices {
-            blackHole(space.remove(entries[index].key))
-            blackHole(space.register(entries[index].member, in: entries[index].key.pool))
+            self.deregister(entries[index], in: &space)
+            self.register(entries[index], in: &space)
         }
+    }
+
+    private func following(_ count: Int) -> UnsafeMutableBufferPointer<Entry> {
+        defer { self.next += count }
+        return self.entries.extracting(self.next..<self.next + count)
+    }
+
+    private func renewed(_ count: Int) -> UnsafeMutableBufferPointer<Entry> {
+        self.renewed.extracting(..<count)
     }
 }

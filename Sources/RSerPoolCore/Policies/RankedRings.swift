@@ -9,15 +9,22 @@ struct RankedRings<Rank: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
     /// Where a ring lies, until something is inserted or removed.
     struct Place: Hashable, Sendable {
         fileprivate var cell: Int
+
+        static var first: Place { Place(cell: 1) }
     }
 
-    /// An entry of a node. The first cell of each node is no entry: there, `rank` is how many entries follow, and `child` is the
-    /// next leaf.
+    /// An entry of a node. The first cell of each node is no entry: there, `rank` is 0, and `child` is the next leaf.
     private struct Cell: Sendable {
-        /// Ascending within a node. In a leaf, a ring's; above, no greater than any rank in the node below.
+        /// Ascending within a node. In a leaf, a ring's; above, no greater than any rank in the node below. The greatest where
+        /// there is no entry.
         var rank: Rank
         /// In a leaf, the head of the ring; above, the node below.
         var child: UInt32
+        /// In the first cell: how many entries follow.
+        var count: UInt32 = 0
+
+        static var empty: Cell { Cell(rank: .max, child: .max) }
+        static var first: Cell { Cell(rank: 0, child: .max) }
     }
 
     private struct Member: Sendable {
@@ -33,7 +40,7 @@ struct RankedRings<Rank: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
     private static var none: UInt32 { .max }
     /// A node has as many cells as a power of two, whose exponent is this at least and at most.
     private static var leastNodeBits: Int { 3 }
-    private static var greatestNodeBits: Int { 5 }
+    private static var greatestNodeBits: Int { 6 }
     /// Where all rings begin. It is made first, and nodes only ever join those before them.
     private static var firstLeaf: UInt32 { 0 }
 
@@ -61,7 +68,7 @@ struct RankedRings<Rank: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
                 var leaf = Self.firstLeaf
                 while leaf != Self.none {
                     let start = self.start(of: leaf)
-                    for index in start + 1..<start + 1 + Int(truncatingIfNeeded: cells[start].rank) {
+                    for index in start + 1..<start + 1 + Int(cells[start].count) {
                         let head = cells[index].child
                         var slot = head
                         repeat {
@@ -114,6 +121,7 @@ struct RankedRings<Rank: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
     }
 
     /// The first slot, which is alone in its ring, gets a rank that is not less and that no other has.
+    @inline(__always)
     mutating func moveFirst(to rank: Rank) {
         guard let first = self.firstPlace else { return }
         let slot = self.slot(at: first)
@@ -127,14 +135,18 @@ struct RankedRings<Rank: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
 
     // MARK: Going from ring to ring
 
+    @inline(__always)
     var firstPlace: Place? {
-        self.height > 0 && self.count(of: Self.firstLeaf) > 0 ? Place(cell: 1) : nil
+        self.height > 0 && self.count(of: Self.firstLeaf) > 0 ? .first : nil
     }
 
+    @inline(__always)
     func slot(at place: Place) -> Int { Int(self.cells[place.cell].child) }
 
+    @inline(__always)
     func rank(at place: Place) -> Rank { self.cells[place.cell].rank }
 
+    @inline(__always)
     func place(after place: Place) -> Place? {
         let start = place.cell & ~self.capacity
         return self.place(behind: place.cell - start, of: start)
@@ -148,8 +160,9 @@ struct RankedRings<Rank: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
         return self.place(behind: self.countNotAbove(rank - 1, in: leaf), of: self.start(of: leaf))
     }
 
+    @inline(__always)
     private func place(behind position: Int, of start: Int) -> Place? {
-        if position < Int(truncatingIfNeeded: self.cells[start].rank) { return Place(cell: start + position + 1) }
+        if position < Int(self.cells[start].count) { return Place(cell: start + position + 1) }
         let next = self.cells[start].child
         return next == Self.none ? nil : Place(cell: self.start(of: next) + 1)
     }
@@ -161,7 +174,7 @@ struct RankedRings<Rank: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
             var start = place.cell & ~self.capacity
             var index = place.cell
             while true {
-                let end = start + 1 + Int(truncatingIfNeeded: cells[start].rank)
+                let end = start + 1 + Int(cells[start].count)
                 while index < end {
                     if list.isFull || cells[index].rank > last { return Place(cell: index) }
                     list.append(Slot(Int(cells[index].child)))
@@ -230,6 +243,7 @@ struct RankedRings<Rank: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
             let old = self.root
             self.root = self.cells[self.start(of: old) + 1].child
             self.height -= 1
+            self.take(at: 0, of: old)
             self.freeNodes.append(old)
         }
     }
@@ -237,16 +251,20 @@ struct RankedRings<Rank: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
     // MARK: The tree
 
     /// Where a node's cells begin.
+    @inline(__always)
     private func start(of node: UInt32) -> Int { Int(node) << self.nodeBits }
 
-    private func count(of node: UInt32) -> Int { Int(truncatingIfNeeded: self.cells[self.start(of: node)].rank) }
+    @inline(__always)
+    private func count(of node: UInt32) -> Int { Int(self.cells[self.start(of: node)].count) }
 
+    @inline(__always)
     private mutating func grow(_ node: UInt32, by difference: Int) {
         let count = self.count(of: node) + difference
-        self.cells[self.start(of: node)].rank = Rank(truncatingIfNeeded: count)
+        self.cells[self.start(of: node)].count = UInt32(count)
     }
 
     /// Entries of a node.
+    @inline(__always)
     private var capacity: Int { 1 << self.nodeBits - 1 }
 
     private func isSmall(_ node: UInt32) -> Bool { self.count(of: node) < self.capacity / 4 }
@@ -257,16 +275,22 @@ struct RankedRings<Rank: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
     @inline(__always)
     private func countNotAbove(_ rank: Rank, in node: UInt32) -> Int {
         self.cells.withUnsafeBufferPointer { cells in
-            // Without a branch on what is compared: which way it goes is anybody's guess.
-            let start = self.start(of: node) + 1
-            var base = start
-            var count = Int(truncatingIfNeeded: cells[start - 1].rank)
-            while count > 0 {
-                let half = (count + 1) / 2
-                base = cells[base + half - 1].rank <= rank ? base + half : base
-                count -= half
+            // Which way a comparison goes is anybody's guess: so they are counted, without a branch. First those of the last
+            // cell of each eight, then the eight cells where it is.
+            let start = self.start(of: node)
+            let length = 1 << self.nodeBits
+            precondition(start + length <= cells.count, "a node of a tree is not there")
+            var eights = 0
+            var last = start + 7
+            while last < start + length - 8 {
+                eights &+= cells[last].rank <= rank ? 1 : 0
+                last &+= 8
             }
-            return base - start
+            var count = eights &* 8
+            let first = start &+ count
+            for index in first..<first &+ 8 { count &+= cells[index].rank <= rank ? 1 : 0 }
+            // Without the first cell; and what is not there is not above the greatest rank.
+            return min(count &- 1, Int(cells[start].count))
         }
     }
 
@@ -283,7 +307,7 @@ struct RankedRings<Rank: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
     private mutating func hasRoom(_ node: UInt32) -> Bool {
         guard self.count(of: node) == self.capacity else { return true }
         guard self.height == 1, self.nodeBits < Self.greatestNodeBits else { return false }
-        self.cells.append(contentsOf: repeatElement(Cell(rank: 0, child: Self.none), count: 1 << self.nodeBits))
+        self.cells.append(contentsOf: repeatElement(.empty, count: 1 << self.nodeBits))
         self.nodeBits += 1
         return true
     }
@@ -358,6 +382,7 @@ struct RankedRings<Rank: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
         } else {
             self.move(from: second, 0..<half - here, to: first, at: here, areLeaves: areLeaves)
             self.shift(second, half - here..<there, by: here - half)
+            for position in there - (half - here)..<there { self.cells[self.start(of: second) + 1 + position] = .empty }
         }
         self.cells[start + left + 1].rank = self.lowest(of: second)
     }
@@ -366,22 +391,27 @@ struct RankedRings<Rank: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
 
     private mutating func makeNode() -> UInt32 {
         if let node = self.freeNodes.popLast() {
-            self.cells[self.start(of: node)] = Cell(rank: 0, child: Self.none)
+            self.cells[self.start(of: node)] = .first
             return node
         }
         let node = self.cells.count >> self.nodeBits
-        self.cells.append(contentsOf: repeatElement(Cell(rank: 0, child: Self.none), count: 1 << self.nodeBits))
+        self.cells.append(.first)
+        self.cells.append(contentsOf: repeatElement(.empty, count: self.capacity))
         return UInt32(node)
     }
 
+    @inline(__always)
     private mutating func put(_ rank: Rank, _ child: UInt32, at position: Int, of node: UInt32) {
         self.shift(node, position..<self.count(of: node), by: 1)
         self.cells[self.start(of: node) + 1 + position] = Cell(rank: rank, child: child)
         self.grow(node, by: 1)
     }
 
+    @inline(__always)
     private mutating func take(at position: Int, of node: UInt32) {
-        self.shift(node, position + 1..<self.count(of: node), by: -1)
+        let count = self.count(of: node)
+        self.shift(node, position + 1..<count, by: -1)
+        self.cells[self.start(of: node) + count] = .empty
         self.grow(node, by: -1)
     }
 
@@ -407,6 +437,7 @@ struct RankedRings<Rank: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
         for (offset, index) in range.enumerated() {
             let cell = self.cells[from + index]
             self.cells[to + offset] = cell
+            self.cells[from + index] = .empty
             if areLeaves { self.members[Int(cell.child)].leaf = target }
         }
         self.grow(source, by: -range.count)

@@ -21,7 +21,7 @@ package struct WeightedRoundRobinOrder: MemberOrder {
         /// What was lost by rounding its position down: as many parts of a unit, each 1/weight.
         var rest: UInt32
         /// Where its next member is, if so many changes had been made when that was looked up.
-        var place: RankedRings<UInt64>.Place?
+        var place: RankedRings<UInt64>.Place
         var changes: Int
     }
 
@@ -59,8 +59,8 @@ package struct WeightedRoundRobinOrder: MemberOrder {
     package mutating func remove(_ slot: Slot) {
         guard let rank = self.members.rank(of: slot.index) else { return }
         let index = Int(self.classOf[slot.index])
-        let isNext = Self.weight(of: rank) > 0 && self.ranking.rank(of: index).map(Self.id(of:)) == Self.id(of: rank)
-        if isNext, let next = self.successor(in: index) {
+        if Self.weight(of: rank) > 0, let head = self.ranking.rank(of: index), Self.id(of: head) == Self.id(of: rank) {
+            let next = self.successor(in: index, after: head)
             if Self.id(of: next.rank) == Self.id(of: rank) {
                 self.ranking.remove(index)
                 self.freeClasses.append(UInt32(index))
@@ -75,61 +75,91 @@ package struct WeightedRoundRobinOrder: MemberOrder {
     }
 
     package mutating func list(_ list: inout OutputSpan<Slot>, using generator: inout ChoiceGenerator) {
-        guard let first = self.ranking.firstPlace else { return }
-        var upcoming = self.ranking.place(after: first)
+        guard let first = self.ranking.firstPlace, !list.isFull else { return }
+        let run = self.run(at: first)
+        if list.freeCapacity == 1 { return list.append(Slot(self.members.slot(at: run.place))) }
         // Most often all are of one class.
-        let rest = self.list(&list, self.run(at: first), before: upcoming.map(self.ranking.rank(at:)))
-        guard !list.isFull else { return }
+        let upcoming = self.ranking.place(after: first)
+        let limit = upcoming.map { self.ranking.rank(at: $0) }
+        let rest = self.list(&list, run, before: limit)
+        if !list.isFull { self.merge(rest, upcoming, into: &list) }
+    }
+
+    /// Lists what is left of a run and the classes from a place on, until the list is full.
+    @inline(never)
+    private func merge(_ rest: Run?, _ place: RankedRings<UInt128>.Place?, into list: inout OutputSpan<Slot>) {
         // At most one run is left over for each class that was begun, and each of those has listed a member.
         withUnsafeTemporaryAllocation(of: Run.self, capacity: min(list.freeCapacity, self.classes.count) + 1) { room in
             var begun = Runs(room)
             if let rest { begun.insert(rest) }
+            var upcoming = place
             while !list.isFull {
+                var limit = upcoming.map { self.ranking.rank(at: $0) }
                 let run: Run
-                if let place = upcoming, begun.first.map({ self.ranking.rank(at: place) < $0.rank }) ?? true {
+                if let first = begun.first, limit.map({ first.rank < $0 }) ?? true {
+                    run = first
+                    begun.removeFirst()
+                } else if let place = upcoming {
                     run = self.run(at: place)
                     upcoming = self.ranking.place(after: place)
-                } else if let first = begun.removeFirst() {
-                    run = first
+                    limit = upcoming.map { self.ranking.rank(at: $0) }
                 } else {
                     return
                 }
-                let limits = (begun.first?.rank, upcoming.map(self.ranking.rank(at:)))
-                let limit = limits.0.map { min($0, limits.1 ?? .max) } ?? limits.1
+                if let next = begun.first { limit = min(next.rank, limit ?? .max) }
                 if let rest = self.list(&list, run, before: limit) { begun.insert(rest) }
             }
         }
     }
 
     package mutating func choose(_ members: Span<Slot>) {
-        guard let index = self.ranking.first, let next = self.successor(in: index) else { return }
+        guard let first = self.ranking.firstPlace else { return }
+        let rank = self.ranking.rank(at: first)
+        let index = self.ranking.slot(at: first)
+        let next = self.successor(in: index, after: rank)
         self.classes[index].rest = next.rest
         self.classes[index].place = next.place
         self.classes[index].changes = self.changes
         self.ranking.moveFirst(to: next.rank)
-        if next.rank >> 32 >= UInt128(self.maxRounds) << Self.fractionBits { self.takeOffRounds() }
+        if rank >> 32 >= UInt128(self.maxRounds) << Self.fractionBits { self.takeOffRounds() }
     }
 
     // MARK: Classes
 
-    private func place(in index: Int) -> RankedRings<UInt64>.Place? {
+    /// Where the next member of a class is.
+    @inline(__always)
+    private func place(in index: Int, rank: UInt128) -> RankedRings<UInt64>.Place {
         let known = self.classes[index]
-        if known.changes == self.changes, let place = known.place { return place }
-        guard let rank = self.ranking.rank(of: index) else { return nil }
-        return self.members.place(notBelow: Self.rank(known.weight, Self.id(of: rank)))
+        if known.changes == self.changes { return known.place }
+        guard let place = self.members.place(notBelow: Self.rank(known.weight, Self.id(of: rank))) else {
+            preconditionFailure("a class without members is ranked")
+        }
+        return place
     }
 
-    /// What comes in a class after its next member: by identifier at the same position, then the first one, 1/weight farther.
-    private func successor(in index: Int) -> (rank: UInt128, rest: UInt32, place: RankedRings<UInt64>.Place)? {
-        guard let rank = self.ranking.rank(of: index), let place = self.place(in: index) else { return nil }
+    /// What comes in a class after its next member, which has that rank: by identifier at the same position, then the first
+    /// one, 1/weight farther.
+    @inline(__always)
+    private func successor(
+        in index: Int, after rank: UInt128
+    ) -> (rank: UInt128, rest: UInt32, place: RankedRings<UInt64>.Place) {
         let (weight, rest) = (self.classes[index].weight, self.classes[index].rest)
+        let place = self.place(in: index, rank: rank)
         if let next = self.members.place(after: place) {
             let member = self.members.rank(at: next)
             if Self.weight(of: member) == weight {
                 return ((rank >> 32) << 32 | UInt128(Self.id(of: member)), rest, next)
             }
         }
-        guard let first = self.members.place(notBelow: Self.rank(weight, 0)) else { return nil }
+        return self.nextRound(of: weight, after: rank, rest)
+    }
+
+    private func nextRound(
+        of weight: UInt32, after rank: UInt128, _ rest: UInt32
+    ) -> (rank: UInt128, rest: UInt32, place: RankedRings<UInt64>.Place) {
+        guard let first = self.members.place(notBelow: Self.rank(weight, 0)) else {
+            preconditionFailure("a class without members is ranked")
+        }
         let (position, left) = Self.step(from: rank >> 32, rest, weight)
         return (position << 32 | UInt128(Self.id(of: self.members.rank(at: first))), left, first)
     }
@@ -142,27 +172,30 @@ package struct WeightedRoundRobinOrder: MemberOrder {
             return
         }
         let (rank, rest) = self.firstOccurrence(of: id, weight)
-        let place = self.members.place(notBelow: Self.rank(weight, 0))
-        if let place, Self.weight(of: self.members.rank(at: place)) == weight {
-            let index = Int(self.classOf[self.members.slot(at: place)])
+        let equal = self.members.place(notBelow: Self.rank(weight, 0)).flatMap { place in
+            Self.weight(of: self.members.rank(at: place)) == weight ? self.members.slot(at: place) : nil
+        }
+        self.members.insert(slot, Self.rank(weight, id))
+        self.changes += 1
+        if let equal {
+            let index = Int(self.classOf[equal])
             self.classOf[slot] = UInt32(index)
             if let next = self.ranking.rank(of: index), rank < next {
                 self.classes[index].rest = rest
                 self.ranking.move(index, to: rank)
             }
-        } else {
-            let new = Class(weight: weight, rest: rest, place: nil, changes: self.changes)
-            let index = self.freeClasses.popLast().map(Int.init) ?? self.classes.count
-            if index == self.classes.count {
-                self.classes.reach(index, filledWith: new)
-            } else {
-                self.classes[index] = new
-            }
-            self.classOf[slot] = UInt32(index)
-            self.ranking.insert(index, rank)
+            return
         }
-        self.members.insert(slot, Self.rank(weight, id))
-        self.changes += 1
+        // Places of before the change: it will be looked for.
+        let new = Class(weight: weight, rest: rest, place: .first, changes: self.changes - 1)
+        let index = self.freeClasses.popLast().map(Int.init) ?? self.classes.count
+        if index == self.classes.count {
+            self.classes.reach(index, filledWith: new)
+        } else {
+            self.classes[index] = new
+        }
+        self.classOf[slot] = UInt32(index)
+        self.ranking.insert(index, rank)
     }
 
     private func firstOccurrence(of id: UInt32, _ weight: UInt32) -> (rank: UInt128, rest: UInt32) {
@@ -222,8 +255,9 @@ package struct WeightedRoundRobinOrder: MemberOrder {
             self.room[index] = run
         }
 
-        mutating func removeFirst() -> Run? {
-            guard let first = self.first else { return nil }
+        /// If there is one.
+        mutating func removeFirst() {
+            guard self.count > 0 else { return }
             self.count -= 1
             let last = self.room[self.count]
             var index = 0
@@ -235,23 +269,22 @@ package struct WeightedRoundRobinOrder: MemberOrder {
                 index = child
             }
             self.room[index] = last
-            return first
         }
     }
 
     private func run(at place: RankedRings<UInt128>.Place) -> Run {
         let index = self.ranking.slot(at: place)
-        guard let next = self.place(in: index) else { preconditionFailure("a class without members is ranked") }
-        return Run(rank: self.ranking.rank(at: place), place: next, index: index)
+        let rank = self.ranking.rank(at: place)
+        return Run(rank: rank, place: self.place(in: index, rank: rank), index: index)
     }
 
-    /// Lists members of a class until the list is full, or somebody else comes first.
+    /// Lists members of a class, of which the first is next of all, until the list is full, or somebody else comes first.
     /// - Parameter limit: the rank of somebody else.
     /// - Returns: what is not listed yet; nil if that is nobody.
     private func list(_ list: inout OutputSpan<Slot>, _ run: Run, before limit: UInt128?) -> Run? {
         let own = self.classes[run.index]
         // Where it has to end: at the class's next member, which was listed first.
-        let end = self.ranking.rank(of: run.index).map(Self.id(of:)) ?? 0
+        let end = Self.id(of: self.ranking.rank(of: run.index) ?? 0)
         let last = Self.rank(own.weight, run.isFarther ? end - 1 : .max)
         var lastBeforeOthers = last
         if let limit, limit >> 32 == run.rank >> 32 {
