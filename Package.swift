@@ -155,7 +155,7 @@ if Context.environment["RSERPOOL_FUZZ"] != nil {
 if Context.environment["RSERPOOL_BENCHMARK"] != nil {
     package.dependencies.append(.package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []))
     let benchmarks: [(name: String, folder: String, more: [Target.Dependency])] = [
-        ("HandlespaceBenchmarks", "Handlespace", []), ("PolicyBenchmarks", "Policies", []),
+        ("HandlespaceBenchmarks", "Handlespace", ["FilledHandlespace"]), ("PolicyBenchmarks", "Policies", []),
         ("WireBenchmarks", "Wire", []),
         (
             "SessionBenchmarks", "Sessions",
@@ -186,6 +186,16 @@ if Context.environment["RSERPOOL_BENCHMARK"] != nil {
             dependencies: [
                 "RSerPool", "RSerPoolTransport", "RSerPoolWire", .product(name: "Logging", package: "swift-log"),
             ], path: "Sources/Benchmarks/Idle", swiftSettings: houseSettings))
+    package.targets.append(
+        .executableTarget(
+            name: "HandlespaceTimes", dependencies: ["FilledHandlespace"], path: "Sources/Benchmarks/HandlespaceTimes",
+            swiftSettings: houseSettings))
+    package.targets.append(
+        .target(
+            name: "FilledHandlespace",
+            dependencies: [
+                "NetworkAddress", "RSerPoolCore", "RSerPoolWire", .product(name: "Benchmark", package: "benchmark"),
+            ], path: "Sources/Benchmarks/FilledHandlespace", swiftSettings: houseSettings))
     package.targets.append(
         .target(
             name: "BenchmarkSettings", dependencies: [.product(name: "Benchmark", package: "benchmark")],

@@ -2,8 +2,7 @@
 
 import Benchmark
 import BenchmarkSettings
-import RSerPoolCore
-import RSerPoolWire
+import FilledHandlespace
 
 /// What a registrar's handlespace costs, without sockets and messages: in one small pool, in one large pool, and in many pools.
 /// Times are for one operation; each sample is the mean of a thousand.

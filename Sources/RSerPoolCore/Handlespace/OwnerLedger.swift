@@ -51,6 +51,7 @@ struct OwnerLedger: Sendable {
             self.places[place] = entry
         } else {
             place = self.places.count
+            self.places.reserve(place + 1)
             self.places.append(entry)
         }
         if isMove { self.moved[place] = .some(nil) }

@@ -143,7 +143,12 @@ package struct PoolRoll: ~Copyable, Sendable {
         let entry = Entry(
             id: id, home: home, place: UInt32(place), record: self.records.add(record.octets),
             parameterLength: UInt32(record.parameterLength))
-        if self.freeSlots.popLast() == nil { self.entries.append(entry) } else { self.entries[slot] = entry }
+        if self.freeSlots.popLast() == nil {
+            self.entries.reserve(slot + 1)
+            self.entries.append(entry)
+        } else {
+            self.entries[slot] = entry
+        }
         self.slots.insert(id.rawValue, slot)
         self.order.insert(Slot(slot), id, policy)
     }

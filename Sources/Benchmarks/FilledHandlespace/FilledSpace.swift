@@ -6,8 +6,8 @@ import RSerPoolCore
 import RSerPoolWire
 
 /// A handlespace with so many members in so many pools, which came in random order.
-final class FilledSpace {
-    enum Policy: String, CaseIterable {
+package final class FilledSpace {
+    package enum Policy: String, CaseIterable {
         case roundRobin = "round-robin"
         case weightedRoundRobin = "weighted-round-robin"
         case leastUsed = "least-used"
@@ -30,7 +30,8 @@ final class FilledSpace {
     private var space = Handlespace()
     private var generator = ChoiceGenerator(seed: 1)
 
-    init(_ policy: Policy, pools: Int, members: Int) {
+    /// - Parameter isFilled: whether they are registered already.
+    package init(_ policy: Policy, pools: Int, members: Int, isFilled: Bool = true) {
         self.policy = policy
         var generator = ChoiceGenerator(seed: 2)
         var entries: [(key: ElementKey, member: PoolMember)] = []
@@ -53,7 +54,7 @@ final class FilledSpace {
         for (index, entry) in entries.enumerated() {
             self.entries.initializeElement(at: index, to: Entry(key: entry.key, member: entry.member))
         }
-        self.fill()
+        if isFilled { self.fill() }
         self.shuffle()
     }
 
@@ -80,20 +81,20 @@ final class FilledSpace {
 
     // MARK: Not measured
 
-    func beginAnewWhereFull() {
+    package func beginAnewWhereFull() {
         guard self.next % self.entries.count == 0 else { return }
         self.next = 0
         self.space = Handlespace()
     }
 
-    func fillWhereEmpty() {
+    package func fillWhereEmpty() {
         guard self.next % self.entries.count == 0 else { return }
         self.next = 0
         self.space = Handlespace()
         self.fill()
     }
 
-    func shuffle() {
+    package func shuffle() {
         if self.hasRenewed { self.renewed.deinitialize() }
         self.hasRenewed = true
         for index in self.renewed.indices {
@@ -106,7 +107,7 @@ final class FilledSpace {
 
     // MARK: Measured
 
-    func register(_ count: Int) {
+    package func register(_ count: Int) {
         Self.register(self.following(count), in: &self.space)
     }
 
@@ -118,11 +119,11 @@ final class FilledSpace {
         blackHole(space.register(entry.member, in: entry.key.pool))
     }
 
-    func registerAgain(_ count: Int) {
+    package func registerAgain(_ count: Int) {
         Self.register(self.renewed(count), in: &self.space)
     }
 
-    func resolve(_ count: Int, upTo members: Int) {
+    package func resolve(_ count: Int, upTo members: Int) {
         Self.resolve(self.renewed(count), upTo: members, in: &self.space, &self.generator)
     }
 
@@ -141,7 +142,7 @@ final class FilledSpace {
         blackHole(space.choose(from: entry.key.pool, upTo: members, using: &generator))
     }
 
-    func deregister(_ count: Int) {
+    package func deregister(_ count: Int) {
         Self.deregister(self.following(count), in: &self.space)
     }
 
@@ -154,7 +155,7 @@ final class FilledSpace {
     }
 
     /// Elements leave and come back, one after the other.
-    func leaveAndJoin(_ count: Int) {
+    package func leaveAndJoin(_ count: Int) {
         Self.leaveAndJoin(self.renewed(count), in: &self.space)
     }
 
