@@ -216,8 +216,12 @@ extension SCTPSuite {
             await wire.close()
         }
 
-        @Test("A peer that falls silent is lost after its retransmissions")
-        func silence() async throws {
+        @Test(
+            "A peer that falls silent is lost after its retransmissions, also to one endpoint of many",
+            arguments: [0, 200])
+        func silence(others: Int) async throws {
+            var idle: [SCTPEndpoint] = []
+            for _ in 0..<others { idle.append(try await SCTPEndpoint(on: .shared(.userland), options: .loopback)) }
             let wire = try await Wire()
             try await wire.exchange([1])
             wire.relay.change(toServer: { _ in [] }, toClient: { _ in [] })
@@ -226,6 +230,7 @@ extension SCTPSuite {
             // Four retransmissions, RTO 50 ms doubling to 500 ms, with heartbeats of 100 ms: about a second and a half.
             #expect(start.duration(to: .now) < .seconds(4))
             await wire.close()
+            for endpoint in idle { await endpoint.close(gracefulWithin: .zero) }
         }
 
         @Test("Loss is repaired: messages arrive in order through a network that drops a fifth")

@@ -21,6 +21,8 @@ package final class FilledSpace {
         let member: PoolMember
     }
 
+    private static let home = RegistrarID(rawValue: 7)
+
     private let policy: Policy
     private let entries: UnsafeMutableBufferPointer<Entry>
     /// Those that the next thousand operations are about, with other loads.
@@ -40,7 +42,7 @@ package final class FilledSpace {
             for _ in 0..<members {
                 let id = PoolElementID.random(using: &generator)
                 let member = PoolMember(
-                    id: id, home: RegistrarID(rawValue: 7), life: .seconds(300),
+                    id: id, home: Self.home, life: .seconds(300),
                     transport: .sctp(
                         SCTPTransport(port: 4711, addresses: [.ipv4(.random(in: 1 ... .max, using: &generator))])),
                     policy: Self.draw(policy, &generator),
@@ -164,6 +166,11 @@ package final class FilledSpace {
             self.deregister(entries[index], in: &space)
             self.register(entries[index], in: &space)
         }
+    }
+
+    /// What each heartbeat between registrars takes: the checksum over all elements of their home.
+    package func compareChecksum(_ count: Int) {
+        for _ in 0..<count { blackHole(self.space.checksum(of: Self.home)) }
     }
 
     private func following(_ count: Int) -> UnsafeMutableBufferPointer<Entry> {

@@ -56,6 +56,7 @@ let benchmarks: @Sendable () -> Void = {
             measure("register-again") { $0.registerAgain($1) }
             measure("resolve-1") { $0.resolve($1, upTo: 1) }
             measure("leave-and-join") { $0.leaveAndJoin($1) }
+            if policy == .roundRobin { measure("checksum") { $0.compareChecksum($1) } }
         }
     }
 }

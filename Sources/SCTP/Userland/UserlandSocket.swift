@@ -22,6 +22,8 @@ final class UserlandSocket: StackSocket, @unchecked Sendable {
     let acceptsAssociations: Bool
     weak var owner: (any StackSocketOwner)?
     var mayHaveInput = false
+    /// Whether the stack will ask what it has to hand over.
+    var isDirty = false
     var isReading = false {
         didSet {
             if self.isReading, !oldValue { self.wake() }

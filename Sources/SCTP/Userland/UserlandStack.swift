@@ -38,8 +38,13 @@ final class UserlandStack: StackOpener, @unchecked Sendable {
 
     private var channelsToFlush: [UDPChannel] = []
     private var touched: Set<PeerHandle.ID> = []
-    /// The ports of sockets that may have something to hand over.
-    private var dirty: Set<UInt16> = []
+    /// Sockets that may have something to hand over, each once.
+    private var dirty: [UserlandSocket] = []
+    /// Sockets that are to be asked for news of timers, in this round.
+    private var unasked: [UserlandSocket] = []
+    private var isInTimers = false
+    /// Milliseconds from one walk over usrsctp's timers to the next.
+    private var pause: UInt64 = 10
     /// Counts batches of input.
     private var turn: UInt64 = 1
 
@@ -59,6 +64,11 @@ final class UserlandStack: StackOpener, @unchecked Sendable {
     private static let handleLifetime: UInt64 = 60_000
     private static let answersPerSecond = 1000
     private static let aliasLimit = 8
+    private static let socketsPerTick = 16
+    private static let shortestPause = 10.0
+    private static let longestPause = 50.0
+    /// Of so many parts of the time, one goes to timers.
+    private static let timerShare = 64.0
     /// Three refused probes in a row end an association: ICMP is a cue, not proof.
     static let refusalLimit = 3
 
@@ -316,9 +326,16 @@ final class UserlandStack: StackOpener, @unchecked Sendable {
         self.touched.insert(handle.id)
     }
 
+    /// It is asked at the end of the present batch of input, or with the next tick.
     private func mayHaveInput(_ socket: UserlandSocket) {
         socket.mayHaveInput = true
-        self.dirty.insert(socket.port)
+        self.willAsk(socket)
+    }
+
+    private func willAsk(_ socket: UserlandSocket) {
+        guard !socket.isDirty else { return }
+        socket.isDirty = true
+        self.dirty.append(socket)
     }
 
     /// Feeds usrsctp a packet as if the peer had sent it.
@@ -360,7 +377,7 @@ final class UserlandStack: StackOpener, @unchecked Sendable {
         guard handle.lastRefusal != self.turn else { return }
         handle.lastRefusal = self.turn
         handle.refusals += 1
-        for socket in self.sockets.values where socket.refused(handle) { self.dirty.insert(socket.port) }
+        for socket in self.sockets.values where socket.refused(handle) { self.willAsk(socket) }
     }
 
     /// After a batch of datagrams: hand over what has become readable, and let those send who waited for room.
@@ -370,7 +387,10 @@ final class UserlandStack: StackOpener, @unchecked Sendable {
         let dirty = self.dirty
         self.touched = []
         self.dirty = []
-        for port in dirty { self.sockets[port]?.deliver(touched) }
+        for socket in dirty {
+            socket.isDirty = false
+            socket.deliver(touched)
+        }
     }
 
     private static func checksumIsRight(_ bytes: UnsafeRawBufferPointer) -> Bool {
@@ -407,6 +427,9 @@ final class UserlandStack: StackOpener, @unchecked Sendable {
 
     private func send(_ bytes: UnsafeRawBufferPointer, to id: PeerHandle.ID) {
         guard let handle = self.handles[id] else { return }
+        if self.isInTimers, let packet = SCTPPacket(bytes), let socket = self.sockets[packet.sourcePort] {
+            self.mayHaveInput(socket)
+        }
         handle.channel.send(bytes, to: handle.remote, from: handle.local)
     }
 
@@ -437,23 +460,37 @@ final class UserlandStack: StackOpener, @unchecked Sendable {
         return UInt64(max(0, seconds * 1000 + attoseconds / 1_000_000_000_000_000))
     }
 
-    /// Tells usrsctp how much time has passed, at most every 10 ms: each call walks all of its timers.
+    /// Tells usrsctp how much time has passed, at most every 10 ms: each call walks all of its timers. With very many of them
+    /// less often, so that most of the time is left for other things.
     func catchUp() {
         let now = self.milliseconds()
-        guard now >= self.now + 10 else { return }
+        guard now >= self.now + self.pause else { return }
         let elapsed = now - self.now
         self.now = now
+        let begin = ContinuousClock.now
+        self.isInTimers = true
         usrsctp_handle_timers(UInt32(clamping: elapsed))
-        for socket in self.sockets.values { self.mayHaveInput(socket) }
+        self.isInTimers = false
+        let share = begin.duration(to: .now) * Self.timerShare / .milliseconds(1)
+        self.pause = UInt64(min(max(share, Self.shortestPause), Self.longestPause))
+        self.askSome()
     }
 
-    /// 10 ms while anybody is associated or associating, else 1 s: an idle process sleeps.
+    /// usrsctp does not say whose timer had news. Whose timer gives an association up, or a path, has sent something; for what
+    /// else there may be, each socket is asked now and then: a few of them at once, as each costs as much as a message.
+    private func askSome() {
+        if self.unasked.isEmpty { self.unasked = Array(self.sockets.values) }
+        for socket in self.unasked.suffix(Self.socketsPerTick) { self.mayHaveInput(socket) }
+        self.unasked.removeLast(min(Self.socketsPerTick, self.unasked.count))
+    }
+
+    /// With the shortest pause while anybody is associated or associating, else 1 s: an idle process sleeps.
     func setPace() {
         let isFast = self.busyHandles > 0 || self.now < self.fastUntil
         guard self.tick == nil || isFast && !self.ticksFast else { return }
         if let tick = self.tick { self.loop.clock.cancel(tick) }
         self.ticksFast = isFast
-        let pause: Duration = isFast ? .milliseconds(10) : .seconds(1)
+        let pause: Duration = isFast ? .milliseconds(Int64(self.pause)) : .seconds(1)
         self.tick = self.loop.clock.schedule(at: .now.advanced(by: pause)) { [self] in
             self.tick = nil
             self.ticked()
