@@ -257,12 +257,15 @@ package struct Handlespace: ~Copyable, @unchecked Sendable {
         return roll
     }
 
+    // Inlined, here and below: who changes the handlespace would copy all of it to have something to ask.
+    @inline(__always)
     private func index(of handle: PoolHandle) -> Int? {
         self.rolls.withUnsafeBufferPointer { rolls in
             self.table.find(self.key.hash(handle)) { rolls[$0]?.pointee.handle == handle }
         }
     }
 
+    @inline(__always)
     private func standing(of key: ElementKey) -> OwnerLedger.Standing? {
         guard let index = self.index(of: key.pool), let slot = self.roll(index).pointee.slot(of: key.id) else {
             return nil

@@ -25,6 +25,8 @@ struct OwnerLedger: Sendable {
     private var places: [Place] = []
     private var free: [UInt32] = []
     private var audit: UInt32 = 0
+    /// Whether there may be marks that count. Without them a renewal need not look at its place here.
+    private var isMarked = false
     /// Places of those that came from another owner, and this one's table has not been compared since; and another owner,
     /// whose table listed it since then.
     private var moved: [Int: RegistrarID?] = [:]
@@ -68,11 +70,12 @@ struct OwnerLedger: Sendable {
     /// Marks all (RFC 5353 §3.6.3 step 1).
     mutating func mark() {
         self.audit &+= 1
+        self.isMarked = true
     }
 
     /// Takes an element's mark away.
     mutating func confirm(at place: Int) {
-        self.places[place].confirmedIn = self.audit
+        if self.isMarked { self.places[place].confirmedIn = self.audit }
         if !self.moved.isEmpty { self.moved[place] = nil }
     }
 
@@ -100,6 +103,7 @@ struct OwnerLedger: Sendable {
     mutating func takeUnconfirmed(
         _ isKnownToBeLost: (Standing) -> Bool, heeding heeds: (RegistrarID) -> Bool
     ) -> [(standing: Standing, claimant: RegistrarID?)] {
+        self.isMarked = false
         var unconfirmed: [(standing: Standing, claimant: RegistrarID?)] = []
         for index in self.places.indices {
             let place = self.places[index]

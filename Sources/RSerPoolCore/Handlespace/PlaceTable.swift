@@ -62,9 +62,6 @@ struct PlaceTable: Sendable {
         if self.count * 8 < self.cells.count, self.cells.count > 16 { self.resize(to: self.cells.count / 2) }
     }
 
-    /// All tags, in no order.
-    var tags: [UInt32] { self.cells.compactMap { $0 == 0 ? nil : Self.tag(of: $0) } }
-
     private mutating func resize(to length: Int) {
         let old = self.cells
         self.cells = [UInt64](repeating: 0, count: length)

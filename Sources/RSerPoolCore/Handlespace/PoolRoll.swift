@@ -21,6 +21,8 @@ package struct PoolRoll: ~Copyable, Sendable {
         var record: RecordStore.Place
         /// Octets of its Pool Element parameter for ASAP; 0: nobody has this slot.
         var parameterLength: UInt32
+
+        var isFree: Bool { self.parameterLength == 0 }
     }
 
     package let handle: PoolHandle
@@ -36,9 +38,13 @@ package struct PoolRoll: ~Copyable, Sendable {
 
     private var entries: [Entry] = []
     private var freeSlots: [UInt32] = []
+    package private(set) var count = 0
+    /// Slots by identifiers. Empty in a pool that has always been small: there all entries are looked through.
     private var slots: PlaceTable
+    private static let countWithoutTable = 16
     private var records = RecordStore()
     private var order: any MemberOrder
+    private var heedsRenewals = false
 
     /// An empty pool for members like `first`; nil if its policy is not one that this registrar has.
     /// - Parameter isReplica: another registrar has let them in: what is not known here is served in turn.
@@ -61,8 +67,7 @@ package struct PoolRoll: ~Copyable, Sendable {
         self.head = writer.bytes
     }
 
-    package var isEmpty: Bool { self.slots.count == 0 }
-    package var count: Int { self.slots.count }
+    package var isEmpty: Bool { self.count == 0 }
 
     package subscript(_ id: PoolElementID) -> PoolMember? { self.withRecord(of: id, \.member) ?? nil }
 
@@ -82,7 +87,9 @@ package struct PoolRoll: ~Copyable, Sendable {
     }
 
     /// All identifiers, ascending: the order of updates (ASAP-143).
-    package var ids: [PoolElementID] { self.slots.tags.sorted().map(PoolElementID.init) }
+    package var ids: [PoolElementID] {
+        self.entries.lazy.filter { !$0.isFree }.map(\.id).sorted { $0.rawValue < $1.rawValue }
+    }
 
     /// All members as they are now.
     package func snapshot() -> PoolSnapshot {
@@ -113,14 +120,20 @@ package struct PoolRoll: ~Copyable, Sendable {
             causes.append(ErrorCause(.inconsistentPolicy, data: self.encodedPolicy))
         }
         if member.transport.kind != self.transportKind {
-            let one = self.slots.tags.min().flatMap { self[PoolElementID(rawValue: $0)] }
+            let one = self.ids.first.flatMap { self[$0] }
             causes.append(ErrorCause(.inconsistentTransport, data: one?.transport.encodedParameter() ?? []))
         }
         if member.transport.use != self.transportUse { causes.append(ErrorCause(.inconsistentTransportUse)) }
         return causes
     }
 
-    func slot(of id: PoolElementID) -> Int? { self.slots.find(id.rawValue) }
+    func slot(of id: PoolElementID) -> Int? {
+        guard self.slots.count == 0 else { return self.slots.find(id.rawValue) }
+        return self.entries.withUnsafeBufferPointer { entries in
+            for slot in entries.indices where entries[slot].id == id && !entries[slot].isFree { return slot }
+            return nil
+        }
+    }
 
     func id(at slot: Int) -> PoolElementID { self.entries[slot].id }
 
@@ -149,8 +162,16 @@ package struct PoolRoll: ~Copyable, Sendable {
         } else {
             self.entries[slot] = entry
         }
-        self.slots.insert(id.rawValue, slot)
+        self.count += 1
+        if self.slots.count > 0 {
+            self.slots.insert(id.rawValue, slot)
+        } else if self.count > Self.countWithoutTable {
+            for slot in self.entries.indices where !self.entries[slot].isFree {
+                self.slots.insert(self.entries[slot].id.rawValue, slot)
+            }
+        }
         self.order.insert(Slot(slot), id, policy)
+        self.heedsRenewals = self.order.heedsRenewals
     }
 
     /// Replaces a member.
@@ -166,7 +187,11 @@ package struct PoolRoll: ~Copyable, Sendable {
         self.entries[slot].record = self.records.replace(self.entries[slot].record, with: record.octets)
         self.entries[slot].parameterLength = UInt32(record.parameterLength)
         if self.records.isSparse { self.moveTogether() }
-        self.order.update(Slot(slot), policy)
+        // What it is ranked by has not changed either, but for distances, which others say.
+        if changed || self.heedsRenewals || policy.distance != nil {
+            self.order.update(Slot(slot), policy)
+            self.heedsRenewals = self.order.heedsRenewals
+        }
         return changed
     }
 
@@ -183,7 +208,8 @@ package struct PoolRoll: ~Copyable, Sendable {
 
     mutating func remove(at slot: Int) {
         self.order.remove(Slot(slot))
-        self.slots.remove(self.entries[slot].id.rawValue, slot)
+        self.count -= 1
+        if self.slots.count > 0 { self.slots.remove(self.entries[slot].id.rawValue, slot) }
         self.records.remove(self.entries[slot].record)
         // A policy that lists the slot all the same finds nothing there.
         self.entries[slot].record = .none
@@ -194,7 +220,7 @@ package struct PoolRoll: ~Copyable, Sendable {
 
     private mutating func moveTogether() {
         var together = self.records.emptied
-        for slot in self.entries.indices where self.entries[slot].parameterLength > 0 {
+        for slot in self.entries.indices where !self.entries[slot].isFree {
             let range = self.entries[slot].record.range
             self.entries[slot].record = self.records.octets.withUnsafeBytes { octets in
                 together.add(UnsafeRawBufferPointer(rebasing: octets[range]))

@@ -55,6 +55,9 @@ package struct AscendingOrder: MemberOrder {
         }
     }
 
+    /// A renewal takes degradations back.
+    package var heedsRenewals: Bool { !self.degradations.isEmpty }
+
     package mutating func remove(_ slot: Slot) {
         self.members.remove(slot.index)
     }

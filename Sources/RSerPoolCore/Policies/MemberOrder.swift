@@ -22,6 +22,9 @@ public protocol MemberOrder: Sendable {
     mutating func insert(_ slot: Slot, _ id: PoolElementID, _ policy: PoolPolicy)
     /// A member registered again, maybe with other values.
     mutating func update(_ slot: Slot, _ policy: PoolPolicy)
+    /// Whether ``update(_:_:)`` has to be called where a member registered again with the values that it had. It is asked after
+    /// each change. True unless said otherwise.
+    var heedsRenewals: Bool { get }
     /// A member leaves.
     mutating func remove(_ slot: Slot)
 
@@ -36,6 +39,10 @@ public protocol MemberOrder: Sendable {
     /// Moves on for the next answer: these members, the first ones of the list, are in this one. Those behind them did not
     /// fit the message and do not count. It is called right after ``list(_:using:)``, and not if nobody is in the answer.
     mutating func choose(_ members: Span<Slot>)
+}
+
+extension MemberOrder {
+    public var heedsRenewals: Bool { true }
 }
 
 extension Array {

@@ -17,6 +17,7 @@ package struct RandomOrder: MemberOrder {
     }
 
     package mutating func update(_ slot: Slot, _ policy: PoolPolicy) {}
+    package var heedsRenewals: Bool { false }
 
     package mutating func remove(_ slot: Slot) {
         let last = self.slots.removeLast()

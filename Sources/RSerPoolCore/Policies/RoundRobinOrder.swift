@@ -35,6 +35,7 @@ package struct RoundRobinOrder: MemberOrder {
 
     /// Keeps its place.
     package mutating func update(_ slot: Slot, _ policy: PoolPolicy) {}
+    package var heedsRenewals: Bool { false }
 
     package mutating func remove(_ slot: Slot) {
         let gone = self.links[slot.index]

@@ -70,6 +70,9 @@ package struct WeightedRandomOrder: MemberOrder {
         self.change(slot.index, to: standing.weight)
     }
 
+    /// A renewal takes degradations back.
+    package var heedsRenewals: Bool { !self.degradations.isEmpty }
+
     package mutating func remove(_ slot: Slot) {
         if self.kind.isCapacity { self.everybody.remove(slot) }
         self.change(slot.index, to: 0)

@@ -56,6 +56,8 @@ package struct WeightedRoundRobinOrder: MemberOrder {
         self.enter(slot.index, Self.id(of: rank), weight)
     }
 
+    package var heedsRenewals: Bool { false }
+
     package mutating func remove(_ slot: Slot) {
         guard let rank = self.members.rank(of: slot.index) else { return }
         let index = Int(self.classOf[slot.index])
