@@ -188,8 +188,10 @@ if Context.environment["RSERPOOL_BENCHMARK"] != nil {
             ], path: "Sources/Benchmarks/Idle", swiftSettings: houseSettings))
     package.targets.append(
         .executableTarget(
-            name: "HandlespaceTimes", dependencies: ["FilledHandlespace"], path: "Sources/Benchmarks/HandlespaceTimes",
+            name: "HandlespaceTimes", dependencies: ["CMalloc", "FilledHandlespace"],
+            path: "Sources/Benchmarks/HandlespaceTimes",
             swiftSettings: houseSettings))
+    package.targets.append(.systemLibrary(name: "CMalloc", path: "Sources/Benchmarks/CMalloc"))
     package.targets.append(
         .target(
             name: "FilledHandlespace",

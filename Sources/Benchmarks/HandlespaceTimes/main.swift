@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CMalloc
 import FilledHandlespace
 import Foundation
 
 /// What Configuration/rsplib-handlespace.c measures of rsplib's handlespace, of ours: nanoseconds of an operation, the median
 /// of samples of a thousand, and octets of memory of a pool element. One line of JSON.
 /// Usage: HandlespaceTimes POLICY POOLS MEMBERS.
-func residentOctets() -> Int {
-    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
-    let line = status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
-    return (Int(line?.filter(\.isNumber) ?? "") ?? 0) * 1_024
+func allocatedOctets() -> Int {
+    let use = mallinfo2()
+    return Int(use.uordblks + use.hblkhd)
 }
 
 /// - Returns: the median of 400 samples, or of as many as fit 2 s.
@@ -32,9 +32,9 @@ else {
     exit(64)
 }
 let space = FilledSpace(policy, pools: pools, members: members, isFilled: false)
-let empty = residentOctets()
+let empty = allocatedOctets()
 space.fillWhereEmpty()
-let octets = (residentOctets() - empty) / (pools * members)
+let octets = (allocatedOctets() - empty) / (pools * members)
 let again = median({ space.shuffle() }, { space.registerAgain($0) })
 let resolutionOfOne = median({ space.shuffle() }, { space.resolve($0, upTo: 1) })
 let resolutionOfTen = median({ space.shuffle() }, { space.resolve($0, upTo: 10) })

@@ -23,6 +23,7 @@ extension Handlespace {
     }
 
     /// The values that its pool's order goes by.
+    @inline(__always)
     func ranked(_ member: PoolMember) -> PoolPolicy {
         guard let distance = member.policy.distance, let more = self.homeDistances[member.home] else {
             return member.policy

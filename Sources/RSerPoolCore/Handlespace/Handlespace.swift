@@ -302,6 +302,7 @@ package struct Handlespace: ~Copyable, @unchecked Sendable {
         if let index = self.ownerIndex(of: registrar) { body(&self.ledgers[index]) }
     }
 
+    @inline(__always)
     private func ownerIndex(of registrar: RegistrarID) -> Int? {
         let index = self.ownerIndex { $0 < registrar }
         return index < self.owners.count && self.owners[index] == registrar ? index : nil
@@ -314,6 +315,7 @@ package struct Handlespace: ~Copyable, @unchecked Sendable {
     }
 
     /// How many owners precede, which is true of the first ones and of no other.
+    @inline(__always)
     private func ownerIndex(_ precedes: (RegistrarID) -> Bool) -> Int {
         var (low, high) = (0, self.owners.count)
         while low < high {
@@ -337,6 +339,7 @@ package struct Handlespace: ~Copyable, @unchecked Sendable {
         return self.ledgers[index].add(standing, share, id, isMove: isMove)
     }
 
+    @inline(__always)
     func whereabouts(of key: ElementKey) -> (home: RegistrarID, place: Int)? {
         self.standing(of: key).map { self.roll(Int($0.pool)).pointee.whereabouts(at: Int($0.slot)) }
     }
