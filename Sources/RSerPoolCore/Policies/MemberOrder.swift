@@ -55,6 +55,6 @@ extension Array {
 
     /// Makes room for as many elements, and a quarter more: with as much again as there is, half of it would often lie idle.
     mutating func reserve(_ count: Int) {
-        if self.capacity < count { self.reserveCapacity(Swift.max(4, count + count / 4)) }
+        if self.capacity < count { self.reserveCapacity(Swift.max(8, count + count / 4)) }
     }
 }
