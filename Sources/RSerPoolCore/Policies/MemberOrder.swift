@@ -50,7 +50,7 @@ extension Array {
     mutating func reach(_ slot: Int, filledWith filler: Element) {
         guard self.count <= slot else { return }
         self.reserve(slot + 1)
-        self.append(contentsOf: repeatElement(filler, count: slot + 1 - self.count))
+        repeat { self.append(filler) } while self.count <= slot
     }
 
     /// Makes room for as many elements, and a quarter more: with as much again as there is, half of it would often lie idle.
