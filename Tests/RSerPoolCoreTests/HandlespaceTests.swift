@@ -201,4 +201,26 @@ struct HandlespaceTests {
         let nobody = space.choose(from: "nobody", upTo: 2, using: &generator)
         #expect(nobody == nil)
     }
+
+    @Test("Registering again without a change takes the degradations of a member back [POL-081]")
+    func renewalHeeded() {
+        var generator = ChoiceGenerator(seed: 1)
+        var space = Handlespace()
+        let members = [(load: 0, degradation: 30), (50, 10)].enumerated().map { number, values in
+            member(
+                number + 1,
+                policy: .leastUsedDegradation(
+                    load: Load(rawValue: UInt32(values.0)), degradation: Load(rawValue: UInt32(values.1))))
+        }
+        for member in members { _ = space.register(member, in: echo) }
+        func first() -> [UInt8] {
+            var octets: [UInt8] = []
+            _ = space.choose(from: echo, upTo: 1, using: &generator) { octets = Array($0.parameter) }
+            return octets
+        }
+        let octets = members.map { $0.encodedParameter(for: .asap) }
+        #expect([first(), first(), first()] == [octets[0], octets[0], octets[1]])
+        #expect(space.register(members[0], in: echo) == .updated(changed: false))
+        #expect([first(), first(), first()] == [octets[0], octets[0], octets[1]])
+    }
 }

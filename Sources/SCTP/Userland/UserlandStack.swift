@@ -142,6 +142,7 @@ final class UserlandStack: StackOpener, @unchecked Sendable {
 
     func closed(_ socket: UserlandSocket) {
         self.sockets[socket.port] = nil
+        if self.sockets.isEmpty { self.unasked = [] }
         self.release(socket.channels)
         self.setPace()
     }
