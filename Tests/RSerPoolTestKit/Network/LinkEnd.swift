@@ -57,7 +57,7 @@ final class LinkEnd {
     /// Nothing more is to reach the receiver.
     private var isDeaf = false
     /// The far end does not answer heartbeats.
-    private var isUnanswered = false
+    private(set) var isUnanswered = false
     /// Rises when the far end falls silent or is heard again, so that stale time limits are known.
     private var generation = 0
 

@@ -297,6 +297,11 @@ final class Network {
         }
     }
 
+    /// Whether some link's far end is silent, and its time of failure detection runs.
+    var hasUnansweredLinks: Bool {
+        self.nodes.contains { node in self.ends(of: node).contains(where: \.isUnanswered) }
+    }
+
     private func ends(of node: Node) -> [LinkEnd] {
         node.ports.flatMap(\.liveEnds)
     }

@@ -328,8 +328,10 @@ package final class Scope {
             }
             try self.checkResolutions(era: self.era)
         }
-        try self.checkBounds()
         try self.checkResolvers(era: self.era)
+        // What a user that died shortly before the healing has left at its registrar goes when its silence is noticed.
+        while self.world.hasUnansweredLinks { try self.pass(until: self.world.now + self.times.slice) }
+        try self.checkBounds()
     }
 
     /// Lets a long time pass in which elements come and go, and nothing goes wrong.

@@ -159,6 +159,9 @@ package final class World {
     /// Timers and things on the network that are to come.
     package var pendingEvents: Int { self.scheduler.timers.count }
 
+    /// Whether somebody still has to find out that the far end of a link is silent.
+    package var hasUnansweredLinks: Bool { self.network.hasUnansweredLinks }
+
     /// Crashes all nodes and forgets what was on the network.
     package func shutDown() throws {
         var failure: WorldError?
