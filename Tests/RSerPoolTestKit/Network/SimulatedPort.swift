@@ -2,7 +2,6 @@
 
 internal import NetworkAddress
 internal import RSerPoolTransport
-internal import SocketLoop
 
 /// An SCTP endpoint, or a TCP socket with its connections, in memory.
 final class SimulatedPort: Port, @unchecked Sendable {
@@ -26,7 +25,7 @@ final class SimulatedPort: Port, @unchecked Sendable {
     /// SCTP: the one association with each far endpoint, by that one's first address and port.
     private var associations: [SocketAddress: LinkEnd] = [:]
     private var isClosing = false
-    private var closing: [Waiter<Void>] = []
+    private var closers: [CheckedContinuation<Void, Never>] = []
     /// What has come while nobody wanted to read.
     private var unread: [() -> Void] = []
     private var isReading = true
@@ -155,12 +154,12 @@ final class SimulatedPort: Port, @unchecked Sendable {
         self.isClosing = true
         for end in self.liveEnds { end.shutdown() }
         if !self.ends.isEmpty, limit > .zero {
-            let waiter = Waiter<Void>()
-            self.closing.append(waiter)
+            // Not cut short by cancellation, as on real ports; death ends all links, and so the wait.
             let scheduler = self.node.scheduler
-            let timer = scheduler.schedule(at: scheduler.now + limit.inNanoseconds, on: self.node) { waiter.end() }
-            // A cancelled task waits no longer, and closes.
-            try? await waiter.value()
+            let timer = scheduler.schedule(at: scheduler.now + limit.inNanoseconds, on: self.node) {
+                self.resumeClosers()
+            }
+            await withCheckedContinuation { self.closers.append($0) }
             scheduler.cancel(timer)
         }
         guard self.isOpen else { return }
@@ -230,10 +229,13 @@ final class SimulatedPort: Port, @unchecked Sendable {
         if let association = end.association, self.associations[association] === end {
             self.associations[association] = nil
         }
-        if self.ends.isEmpty {
-            for waiter in self.closing { waiter.end() }
-            self.closing = []
-        }
+        if self.ends.isEmpty { self.resumeClosers() }
+    }
+
+    private func resumeClosers() {
+        let closers = self.closers
+        self.closers = []
+        for closer in closers { closer.resume() }
     }
 
     /// Has the receiver told, in its turn.
