@@ -35,6 +35,8 @@ actor PeerLink {
     private var owesList = true
     /// When it was asked that, while the answer is outstanding.
     private var listAsked: ContinuousClock.Instant?
+    /// When it was asked that last.
+    private var listLastAsked: ContinuousClock.Instant?
     /// Something for it found its buffer full: it has to compare checksums soon.
     private var hasMissedSomething = false
 
@@ -132,10 +134,18 @@ actor PeerLink {
         guard self.owesList, !self.isProvisional else { return false }
         if let asked = self.listAsked, now < asked + self.timers.maxTimeNoResponse { return false }
         self.listAsked = now
+        self.listLastAsked = now
         return true
     }
 
-    /// The same, although it has told already.
+    /// It asks us whom we know. Maybe it had lost us without our knowledge (we were stopped, and our associations live):
+    /// whom it met meanwhile, we have to be told. It asks us in return, so not again within the time for an answer.
+    func askedForList(now: ContinuousClock.Instant) {
+        if let last = self.listLastAsked, now < last + self.timers.maxTimeNoResponse { return }
+        self.owesList = true
+    }
+
+    /// Whether to ask it now, although it has told already.
     func asksForListAgain(now: ContinuousClock.Instant) -> Bool {
         self.owesList = true
         return self.asksForList(now: now)
@@ -143,8 +153,9 @@ actor PeerLink {
 
     /// - Parameter toSearch: the search for a mentor has asked it.
     /// - Returns: whether it was asked.
-    func answeredList(isRejected: Bool, toSearch: Bool) -> Bool {
+    func answeredList(isRejected: Bool, toSearch: Bool, now: ContinuousClock.Instant) -> Bool {
         guard self.listAsked != nil || toSearch else { return false }
+        if toSearch { self.listLastAsked = now }
         self.listAsked = nil
         self.owesList = self.owesList && isRejected
         return true

@@ -55,10 +55,13 @@ extension Registrar {
             if replyRequired { self.sendPresence(to: id) }
             if let checksum { self.compare(checksum, of: peer, now: now) }
             self.schedule(.peer(id), at: peer.assumeIsolated { $0.nextDeadline })
-        case .listRequest: self.answerListRequest(of: id, over: link)
+        case .listRequest:
+            self.answerListRequest(of: id, over: link)
+            peer.assumeIsolated { $0.askedForList(now: now) }
         case .listResponse(let isRejected, let servers):
             let isOfSearch = self.searchAwaitsList(over: link)
-            guard peer.assumeIsolated({ $0.answeredList(isRejected: isRejected, toSearch: isOfSearch) }) else {
+            guard peer.assumeIsolated({ $0.answeredList(isRejected: isRejected, toSearch: isOfSearch, now: now) })
+            else {
                 self.counts.count(.messagesIgnored)
                 return
             }

@@ -295,6 +295,24 @@ struct PeerCommunicationTests {
             try self.exchange(self.first, enrp(.listRequest, flags: 0xff, from: self.first.id)).map { $0[0] } == [0x06])
     }
 
+    @Test(
+        """
+        Who asks whom we know may have lost us: we ask in return, once within the time for an answer, whom it has met \
+        [ENRP-044]
+        """
+    )
+    func askedForList() throws {
+        try self.lab.world.run(for: .seconds(60))
+        let before = self.first.heard(.listRequest).count
+        for _ in 0..<3 { #expect(try self.isServed(self.first)) }
+        let presence = enrp(.presence, from: self.first.id, checksumTLV(0xffff), self.first.information)
+        for _ in 0..<3 { _ = try self.exchange(self.first, presence) }
+        #expect(self.first.heard(.listRequest).count == before + 1)
+        #expect(try self.isServed(self.first))
+        _ = try self.exchange(self.first, presence)
+        #expect(self.first.heard(.listRequest).count == before + 1)
+    }
+
     @Test("A new peer whose server information has no address is told so, and is none [ENRP-015, ENRP-021]")
     func noAddress() throws {
         let stranger = try self.lab.fake(0x7777_7777)
