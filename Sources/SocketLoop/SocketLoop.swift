@@ -13,8 +13,8 @@ internal import Musl
 /// A turn: ready descriptors, due timers, jobs, then what was put off to the end of the turn (sending what has
 /// gathered). Nothing in it may block. The thread keeps the loop alive until `stop()`.
 public final class SocketLoop: SerialExecutor, @unchecked Sendable {
-    // Proof of @unchecked Sendable: `shared` is behind a lock. Descriptor table, turn ends and `ready` are touched only
-    // on the loop's thread (`preconditionCurrent`). Everything else is immutable once `init` has returned.
+    // Proof of @unchecked Sendable: `shared` is behind a lock. Descriptor table, turn ends and wakefulness are touched
+    // only on the loop's thread (`preconditionCurrent`). Everything else is immutable once `init` has returned.
 
     enum Work {
         case actor(UnownedJob)
@@ -55,11 +55,15 @@ public final class SocketLoop: SerialExecutor, @unchecked Sendable {
     private var registrations: [CInt: Registration] = [:]
     private var lastGeneration: UInt32 = 0
     private var turnEnds: [@Sendable () -> Void] = []
+    private var wakefulness: Wakefulness
 
     /// Starts the loop's thread.
-    /// - Parameter name: The thread's name as the system shows it (15 characters at most are kept).
+    /// - Parameters:
+    ///   - name: The thread's name as the system shows it (15 characters at most are kept).
+    ///   - busyPoll: How long the thread stays awake for the next message where messages follow one another so closely that
+    ///     this pays; a second at most. Zero: it sleeps at once.
     /// - Throws: when there is no descriptor or thread left.
-    public init(name: String = "rserpool") throws(SocketLoopError) {
+    public init(name: String = "rserpool", busyPoll: Duration = .zero) throws(SocketLoopError) {
         let poller = csl_poller_open()
         guard poller >= 0 else { throw SocketLoopError(operation: "epoll_create", errno: -poller) }
         let wakeUp = csl_wakeup_open()
@@ -70,6 +74,7 @@ public final class SocketLoop: SerialExecutor, @unchecked Sendable {
         self.poller = poller
         self.wakeUp = wakeUp
         self.name = String(decoding: name.utf8.prefix(15), as: UTF8.self)
+        self.wakefulness = Wakefulness(window: Int64(min(max(busyPoll, .zero), .seconds(1)) / .nanoseconds(1)))
         let added = csl_poller_control(poller, 0, wakeUp, UInt32(CSL_READABLE), Self.wakeUpToken)
         guard added == 0 else {
             csl_close(wakeUp)
@@ -282,17 +287,18 @@ public final class SocketLoop: SerialExecutor, @unchecked Sendable {
         csl_name_thread(self.name)
         var events = [csl_event](repeating: csl_event(), count: Self.eventsPerTurn)
         var isStopping = false
+        // The clock is read twice in a turn: when the loop is about to sleep, and when it is awake again.
+        var now = self.nanoseconds(.now)
         while true {
-            let timeout = self.prepareToSleep()
+            let timeout = self.prepareToSleep(&now)
             if isStopping, timeout == 0, self.endIfIdle() { break }
-            let count = csl_poller_wait(self.poller, &events, CInt(events.count), timeout)
-            precondition(count >= 0, "epoll_wait: \(SocketLoopError.text(-count))")
+            let count = self.wait(for: &events, atMost: timeout, &now)
             isStopping = self.shared.withLock { shared in
                 shared.isAwake = true
                 return shared.isStopping
             }
-            for event in events.prefix(Int(count)) { self.dispatch(event) }
-            self.fireTimers()
+            for event in events.prefix(count) { self.dispatch(event) }
+            self.fireTimers(now)
             self.runWork()
             self.endTurn()
         }
@@ -303,13 +309,41 @@ public final class SocketLoop: SerialExecutor, @unchecked Sendable {
     }
 
     /// How long the loop may sleep, in nanoseconds; negative is for ever. From here on whoever adds something wakes it.
-    private func prepareToSleep() -> Int64 {
+    private func prepareToSleep(_ now: inout Int64) -> Int64 {
         self.shared.withLock { shared in
             guard shared.work.isEmpty, !shared.isStopping else { return 0 }
             shared.isAwake = false
+            now = self.nanoseconds(.now)
             guard let deadline = shared.timers.nextDeadline() else { return -1 }
-            return max(0, deadline - self.nanoseconds(.now))
+            return max(0, deadline - now)
         }
+    }
+
+    /// Waits for ready descriptors, in nanoseconds at most; negative is for ever.
+    private func wait(for events: inout [csl_event], atMost timeout: Int64, _ now: inout Int64) -> Int {
+        let begin = now
+        let window = self.wakefulness.window
+        guard timeout != 0, self.wakefulness.paysOff, timeout < 0 || timeout > window else {
+            let count = self.poll(&events, timeout)
+            now = self.nanoseconds(.now)
+            if timeout != 0, count > 0 { self.wakefulness.slept(now - begin) }
+            return count
+        }
+        while true {
+            let count = self.poll(&events, 0)
+            now = self.nanoseconds(.now)
+            // If there is nothing, the next turn knows how long there is to sleep.
+            guard count == 0, now - begin < window else {
+                self.wakefulness.stayedAwake(found: count > 0)
+                return count
+            }
+        }
+    }
+
+    private func poll(_ events: inout [csl_event], _ timeout: Int64) -> Int {
+        let count = csl_poller_wait(self.poller, &events, CInt(events.count), timeout)
+        precondition(count >= 0, "epoll_wait: \(SocketLoopError.text(-count))")
+        return Int(count)
     }
 
     /// Ends the loop for good unless there is work left.
@@ -331,9 +365,8 @@ public final class SocketLoop: SerialExecutor, @unchecked Sendable {
         registration.handler.ready(Interest(rawValue: event.readiness))
     }
 
-    private func fireTimers() {
-        // One reading of the clock: timers that these timers set for "now" wait for the next turn.
-        let now = self.nanoseconds(.now)
+    /// By one reading of the clock: timers that these timers set for "now" wait for the next turn.
+    private func fireTimers(_ now: Int64) {
         while let body = self.shared.withLock({ $0.timers.popDue(now: now) }) { body() }
     }
 

@@ -105,6 +105,8 @@ struct ProgramTests {
             (["resolve", "P", "--timer", "t9=1s"], "--timer", "t9"),
             (["resolve", "P", "--preset", "wan"], "--preset", "wan"),
             (["resolve", "P", "--sctp", "magic"], "--sctp", "magic"),
+            (["resolve", "P", "--busy-poll", "2s"], "--busy-poll", "2s"),
+            (["resolve", "P", "--busy-poll", "fast"], "--busy-poll", "fast"),
             (["resolve", "P", "--log-level", "loud"], "--log-level", "loud"),
             (["resolve", "P", "--announce", "10.0.0.1:3863"], "--announce", "10.0.0.1:3863"),
             (["resolve", "P", "--count", "0"], "--count", "0"),

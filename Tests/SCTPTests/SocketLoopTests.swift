@@ -249,6 +249,61 @@ struct SocketLoopTests {
         }
     }
 
+    @Test(
+        "Two loops that answer each other stay awake or sleep, and timers and calls come in time either way",
+        arguments: [Duration.zero, .microseconds(50), .milliseconds(2)])
+    func staysAwake(busyPoll: Duration) async throws {
+        let loops = [
+            try SocketLoop(name: "first", busyPoll: busyPoll), try SocketLoop(name: "second", busyPoll: busyPoll),
+        ]
+        defer { for loop in loops { loop.stop() } }
+        let rounds = 2_000
+        let done = Waiter<Void>()
+        let (timers, calls) = (Locked(0), Locked(0))
+        let answers = Locked<PipeReader?>(nil)
+        let questions = try PipeReader { _, _ in answers.withLock { $0 }?.put([2]) }
+        let count = Locked(0)
+        let asker = try PipeReader { _, _ in
+            let round = count.withLock { count in
+                count += 1
+                return count
+            }
+            if round == rounds {
+                done.end()
+                return
+            }
+            if round % 100 == 0 {
+                let deadline = ContinuousClock.now.advanced(by: .microseconds(round % 1_000))
+                for loop in loops {
+                    loop.clock.schedule(at: deadline) {
+                        #expect(ContinuousClock.now >= deadline)
+                        timers.withLock { $0 += 1 }
+                    }
+                }
+            }
+            questions.put([1])
+        }
+        answers.withLock { $0 = asker }
+        try await loops[0].run { () throws in try loops[0].add(asker.reading, interest: .readable, handler: asker) }
+        try await loops[1].run { () throws in
+            try loops[1].add(questions.reading, interest: .readable, handler: questions)
+        }
+        questions.put([1])
+        for _ in 0..<200 { for loop in loops { try await loop.run { calls.withLock { $0 += 1 } } } }
+        try await done.value()
+        // The last timers are a millisecond away at most.
+        for loop in loops {
+            let last = Waiter<Void>()
+            loop.clock.schedule(at: .now.advanced(by: .milliseconds(2))) { last.end() }
+            try await last.value()
+        }
+        #expect(timers.withLock { $0 } == 2 * (rounds / 100 - 1))
+        #expect(calls.withLock { $0 } == 400)
+        await loops[0].run { asker.close(loops[0]) }
+        await loops[1].run { questions.close(loops[1]) }
+        answers.withLock { $0 = nil }
+    }
+
     private final class Heir: DescriptorHandler {
         func ready(_ events: Interest) { Issue.record("an event of the owner before") }
     }

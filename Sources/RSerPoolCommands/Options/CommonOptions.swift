@@ -20,6 +20,12 @@ package struct CommonOptions: ParsableArguments, Sendable {
 
     @Option(
         help: ArgumentHelp(
+            "How long to stay awake for the next message where they follow one another closely; 0: never. (default: 50us)",
+            valueName: "duration"))
+    var busyPoll: String?
+
+    @Option(
+        help: ArgumentHelp(
             "A timer or threshold by its RFC name, keep-alive-timeout=500ms for example; repeatable.",
             discussion: "With --preset rfc they are \(TimerSettings.defaults).",
             valueName: "name=duration"))
@@ -84,7 +90,14 @@ package struct CommonOptions: ParsableArguments, Sendable {
             }
             port = number
         }
-        return SocketHostOptions(stack: stack, encapsulationPort: port ?? defaultPort)
+        var options = SocketHostOptions(stack: stack, encapsulationPort: port ?? defaultPort)
+        if let text = self.busyPoll ?? settings.value("busy-poll") {
+            options.busyPoll = try parseDuration(text, option: "--busy-poll")
+            guard options.busyPoll <= .seconds(1) else {
+                throw CommandFailure(.usage, "--busy-poll \(text): a second at most; write 50us or 0 for example")
+            }
+        }
+        return options
     }
 
     private static func parse(dialect: String) throws(CommandFailure) -> (Endpoint, Dialect) {

@@ -84,7 +84,9 @@ public enum SocketHost {
 
     private static func userland(_ options: SocketHostOptions) throws(SocketHostError) -> Ground {
         do throws(SCTPError) {
-            let stack = try SCTPStack.userland { () throws(SocketLoopError) in try SocketLoop(name: options.name) }
+            let stack = try SCTPStack.userland { () throws(SocketLoopError) in
+                try SocketLoop(name: options.name, busyPoll: options.busyPoll)
+            }
             return (stack.loop, .success(stack))
         } catch {
             // Nobody asked for SCTP: the rest works.
@@ -95,7 +97,7 @@ public enum SocketHost {
 
     private static func startLoop(_ options: SocketHostOptions) throws(SocketHostError) -> SocketLoop {
         do throws(SocketLoopError) {
-            return try SocketLoop(name: options.name)
+            return try SocketLoop(name: options.name, busyPoll: options.busyPoll)
         } catch {
             throw SocketHostError("no thread for sockets can be started: \(error)")
         }

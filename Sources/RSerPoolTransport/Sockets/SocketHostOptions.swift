@@ -17,10 +17,17 @@ public struct SocketHostOptions: Hashable, Sendable {
     public var encapsulationPort: UInt16
     /// The name of the host's thread; the system shows 15 characters.
     public var name: String
+    /// How long the host's thread stays awake for the next message before it sleeps, where messages have followed one
+    /// another so closely that it pays; zero: never. To be woken costs a thread more than a request does, in time and
+    /// mostly in processor time too. A second at most.
+    public var busyPoll: Duration
 
-    public init(stack: Stack = .auto, encapsulationPort: UInt16 = 0, name: String = "rserpool") {
+    public init(
+        stack: Stack = .auto, encapsulationPort: UInt16 = 0, name: String = "rserpool", busyPoll: Duration = .microseconds(50)
+    ) {
         self.stack = stack
         self.encapsulationPort = encapsulationPort
         self.name = name
+        self.busyPoll = busyPoll
     }
 }
