@@ -67,8 +67,9 @@ struct LargeOrderTests {
 
     @Test(
         "Weighted round robin is as fractions say, small weights and weights of 32 bits, also when rounds are taken off [POL-036, POL-041]",
-        arguments: [7, 1_000, .max] as [UInt32], [3, 1 << 29] as [UInt32])
-    func weightedRoundRobin(weights: UInt32, maxRounds: UInt32) {
+        arguments: [7, 1_000, .max] as [UInt32], [(3, 50), (1 << 29, 50), (3, 28), (3, 14)] as [(UInt32, Int)])
+    func weightedRoundRobin(weights: UInt32, _ rounds: (limit: UInt32, slots: Int)) {
+        let (maxRounds, slots) = rounds
         var generator = ChoiceGenerator(seed: UInt64(weights))
         var order = WeightedRoundRobinOrder(maxRounds: maxRounds)
         var model: [Int: Occurrence] = [:]
@@ -87,7 +88,7 @@ struct LargeOrderTests {
             model[slot] = entry
         }
         for step in 0..<6_000 {
-            let slot = Int.random(in: 0..<50, using: &generator)
+            let slot = Int.random(in: 0..<slots, using: &generator)
             switch Int.random(in: 0..<8, using: &generator) {
             case 0 where model[slot] == nil:
                 let weight = draw()
