@@ -23,8 +23,9 @@ struct RecordStore: Sendable {
     mutating func add(_ record: UnsafeRawBufferPointer) -> Place {
         let start = self.octets.count
         if self.octets.capacity < start + record.count {
-            // A quarter more: with as much again as there is, half of it would often lie idle.
-            self.octets.reserveCapacity(start + start / 4 + max(record.count, 64))
+            // Half as much more: with as much again half of it would often lie idle, and with a quarter each octet would be moved
+            // four times.
+            self.octets.reserveCapacity(start + start / 2 + max(record.count, 64))
         }
         self.octets.append(contentsOf: record)
         self.used += record.count
