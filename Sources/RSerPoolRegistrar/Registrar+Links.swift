@@ -217,17 +217,25 @@ extension Registrar {
 
     /// Sends an answer; one that finds a full buffer is dropped and counted: its asker does not read, and will ask again.
     func send(_ bytes: [UInt8], to link: LinkID) {
-        guard let state = self.links[link] else { return }
+        if let link = self.links[link] { self.send(bytes, over: link) }
+    }
+
+    func send(to link: LinkID, _ encode: () throws(WireError) -> [UInt8]) {
+        if let link = self.links[link] { self.send(over: link, encode) }
+    }
+
+    func send(_ bytes: [UInt8], over link: LinkState) {
         do {
-            try state.port.send(OutboundMessage(bytes: bytes, payloadProtocol: ASAPMessage.payloadProtocol), on: link)
+            try link.port.send(
+                OutboundMessage(bytes: bytes, payloadProtocol: ASAPMessage.payloadProtocol), on: link.link.id)
         } catch {
             self.drop("answer dropped: \(error.message)")
         }
     }
 
-    func send(to link: LinkID, _ encode: () throws(WireError) -> [UInt8]) {
+    func send(over link: LinkState, _ encode: () throws(WireError) -> [UInt8]) {
         do {
-            self.send(try encode(), to: link)
+            self.send(try encode(), over: link)
         } catch {
             self.drop("answer dropped: \(error)")
         }
@@ -264,6 +272,6 @@ extension Registrar {
         let place = "\(file):\(line)"
         if let last = self.logged[place], now - last < .seconds(60) { return }
         self.logged[place] = now
-        self.logger.log(level: level, "\(message())", metadata: [counter.rawValue: "\(self.counts[counter])"])
+        self.logger.log(level: level, "\(message())", metadata: [counter.name: "\(self.counts[counter])"])
     }
 }

@@ -2,100 +2,106 @@
 
 internal import Metrics
 
-/// What a registrar counts since it started; as a metric each is called `rserpool_registrar_` and its raw value.
-public enum RegistrarCounter: String, CaseIterable, Hashable, Sendable {
-    case messagesReceived = "messages_received"
+/// What a registrar counts since it started; as a metric each is called `rserpool_registrar_` and its ``name``.
+public enum RegistrarCounter: Int, CaseIterable, Hashable, Sendable {
+    case messagesReceived
     /// Not readable as a message.
-    case messagesMalformed = "messages_malformed"
+    case messagesMalformed
     /// Readable, but not for a registrar, or on the wrong payload protocol.
-    case messagesIgnored = "messages_ignored"
-    case registrationsAccepted = "registrations_accepted"
-    case registrationsRejected = "registrations_rejected"
+    case messagesIgnored
+    case registrationsAccepted
+    case registrationsRejected
     case deregistrations
-    case deregistrationsRejected = "deregistrations_rejected"
+    case deregistrationsRejected
     case resolutions
-    case resolutionsFailed = "resolutions_failed"
-    case keepAlivesSent = "keep_alives_sent"
-    case keepAlivesAcknowledged = "keep_alives_acknowledged"
-    case unreachableReports = "unreachable_reports"
+    case resolutionsFailed
+    case keepAlivesSent
+    case keepAlivesAcknowledged
+    case unreachableReports
     /// Elements removed without having asked for it.
-    case elementsRemoved = "elements_removed"
+    case elementsRemoved
     case subscriptions
-    case subscriptionsRefused = "subscriptions_refused"
-    case updatesSent = "updates_sent"
+    case subscriptionsRefused
+    case updatesSent
     /// Updates that a slow subscriber gets later, merged.
-    case updatesDeferred = "updates_deferred"
+    case updatesDeferred
     /// Answers that found a full send buffer, or were too long to be sent.
-    case answersDropped = "answers_dropped"
+    case answersDropped
     /// Associations and connections above `maxLinks`.
-    case linksRefused = "links_refused"
+    case linksRefused
     /// How often connections were left waiting because the system had no descriptor or memory left.
-    case acceptPauses = "accept_pauses"
-    case announcementsSent = "announcements_sent"
+    case acceptPauses
+    case announcementsSent
     /// How often this process found that it had been stopped.
     case stalls
 
     // Between registrars.
 
-    case peerMessagesReceived = "peer_messages_received"
-    case peerErrorsReceived = "peer_errors_received"
-    case presencesSent = "presences_sent"
+    case peerMessagesReceived
+    case peerErrorsReceived
+    case presencesSent
     /// Messages of registrars above `maxPeers`.
-    case peersRefused = "peers_refused"
+    case peersRefused
     /// Peers that were found dead.
-    case peersDied = "peers_died"
+    case peersDied
     /// Messages with our own ID, or of two registrars with one ID.
-    case identifierClashes = "identifier_clashes"
+    case identifierClashes
     /// Updates that a peer's full buffer did not take; its next audit makes them good.
-    case peerUpdatesDropped = "peer_updates_dropped"
+    case peerUpdatesDropped
     /// Entries of peers that were not stored.
-    case updatesRefused = "updates_refused"
+    case updatesRefused
     /// Elements that had to leave because their pool exists with another policy or transport type.
-    case membersExpelled = "members_expelled"
+    case membersExpelled
     /// Table requests above `maxDownloads`, or before we serve.
-    case downloadsRefused = "downloads_refused"
+    case downloadsRefused
     /// Audits that found a difference.
     case resynchronizations
     /// Copies that were removed because their home did not list them.
-    case replicasPurged = "replicas_purged"
+    case replicasPurged
     /// Copies whose life ended without a word of their home.
-    case replicasExpired = "replicas_expired"
-    case takeoversInitiated = "takeovers_initiated"
-    case takeoversCompleted = "takeovers_completed"
+    case replicasExpired
+    case takeoversInitiated
+    case takeoversCompleted
     /// Takeovers without the agreement of a peer that said nothing.
-    case takeoversForced = "takeovers_forced"
+    case takeoversForced
     /// How often others took us over although we live.
-    case takeoversSuffered = "takeovers_suffered"
-    case elementsInherited = "elements_inherited"
+    case takeoversSuffered
+    case elementsInherited
     /// Elements that have taken us for their home by their answer to a keep-alive.
-    case elementsRehomed = "elements_rehomed"
+    case elementsRehomed
     /// Elements that were given up by mistake, and taken back.
-    case elementsReclaimed = "elements_reclaimed"
+    case elementsReclaimed
     /// Elements that were removed by another registrar while linked to us as their home, and were told so.
-    case elementsToldGone = "elements_told_gone"
+    case elementsToldGone
     /// Elements that a peer and we claimed.
-    case homesDisputed = "homes_disputed"
+    case homesDisputed
+
+    /// As metrics and logs have it: `messages_received`.
+    public var name: String {
+        String(describing: self).reduce(into: "") { name, letter in
+            if letter.isUppercase { name += "_" }
+            name += letter.lowercased()
+        }
+    }
 }
 
 /// The counts of one registrar, mirrored to swift-metrics.
 struct RegistrarCounts: Sendable {
-    private var values: [RegistrarCounter: UInt64] = [:]
-    private let metrics: [RegistrarCounter: Counter]
+    // Both by the counters' numbers: each message is counted twice, and a look-up by name would cost more than it does otherwise.
+    private var values = [UInt64](repeating: 0, count: RegistrarCounter.allCases.count)
+    private let metrics = RegistrarCounter.allCases.map { Counter(label: "rserpool_registrar_" + $0.name) }
 
-    init() {
-        self.metrics = Dictionary(
-            uniqueKeysWithValues: RegistrarCounter.allCases.map {
-                ($0, Counter(label: "rserpool_registrar_" + $0.rawValue))
-            })
-    }
-
-    subscript(_ counter: RegistrarCounter) -> UInt64 { self.values[counter] ?? 0 }
+    subscript(_ counter: RegistrarCounter) -> UInt64 { self.values[counter.rawValue] }
 
     mutating func count(_ counter: RegistrarCounter, by amount: Int = 1) {
         guard amount > 0 else { return }
-        self.values[counter, default: 0] += UInt64(amount)
-        self.metrics[counter]?.increment(by: amount)
+        self.values[counter.rawValue] += UInt64(amount)
+        self.metrics[counter.rawValue].increment(by: amount)
     }
 
-    var all: [RegistrarCounter: UInt64] { self.values }
+    /// Those that have counted something.
+    var all: [RegistrarCounter: UInt64] {
+        let counted = RegistrarCounter.allCases.filter { self[$0] > 0 }
+        return Dictionary(uniqueKeysWithValues: counted.map { ($0, self[$0]) })
+    }
 }

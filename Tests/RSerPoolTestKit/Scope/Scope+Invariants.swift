@@ -180,7 +180,7 @@ extension Scope {
         for slot in self.living {
             guard let statistics = slot.inspect({ $0.statistics }) else { continue }
             for counter in counters {
-                if let count = statistics[counter] { all["\(slot.name) \(counter.rawValue)"] = count }
+                if let count = statistics[counter] { all["\(slot.name) \(counter.name)"] = count }
             }
         }
         return all
@@ -271,7 +271,7 @@ extension Scope {
             for counter in forbidden where statistics[counter] ?? 0 > 0 {
                 throw ScopeFailure(
                     "calm",
-                    "\(slot.name) counts \(statistics[counter] ?? 0) \(counter.rawValue), and nothing went wrong")
+                    "\(slot.name) counts \(statistics[counter] ?? 0) \(counter.name), and nothing went wrong")
             }
         }
         for slot in self.elements where slot.homesLost.value > 0 {
