@@ -65,13 +65,13 @@ extension Registrar {
     /// Answers with an ASAP_ERROR; an ASAP_ERROR is never answered (WIRE-053).
     private func report(_ causes: [ErrorCause], to link: LinkState, about message: InboundMessage) {
         guard message.bytes.first != ASAPMessage.MessageType.error.rawValue else { return }
-        self.send(to: link.link.id) { () throws(WireError) in try ASAPError(causes: causes).encoded() }
+        self.send(over: link) { () throws(WireError) in try ASAPError(causes: causes).encoded() }
     }
 
     /// Elements talk over SCTP only; over TCP they are refused (ASAP-001, ASAP-012).
     private func isFromElement(_ link: LinkState) -> Bool {
         guard link.link.scheme != .sctp else { return true }
-        self.send(to: link.link.id) { () throws(WireError) in
+        self.send(over: link) { () throws(WireError) in
             try ASAPError(causes: [ErrorCause(.invalidValues)]).encoded()
         }
         return false
@@ -130,7 +130,7 @@ extension Registrar {
         if let before, before != link.link.id { self.links[before]?.elements.remove(key) }
         self.links[link.link.id]?.elements.insert(key)
         self.schedule(.element(key), at: deadline)
-        self.send(to: link.link.id) { () throws(WireError) in
+        self.send(over: link) { () throws(WireError) in
             try RegistrationResponse(pool: key.pool, id: key.id, isRejected: false, causes: warnings).encoded()
         }
         self.schedule(.replica(key), at: nil)
@@ -178,7 +178,7 @@ extension Registrar {
         self.logger.debug(
             "registration rejected",
             metadata: ["pool": "\(pool)", "element": "\(id)", "causes": "\(causes.map(\.code))"])
-        self.send(to: link.link.id) { () throws(WireError) in
+        self.send(over: link) { () throws(WireError) in
             try RegistrationResponse(pool: pool, id: id, isRejected: true, causes: causes).encoded()
         }
     }
@@ -244,7 +244,7 @@ extension Registrar {
             self.counts.count(.deregistrationsRejected)
             causes = [ErrorCause(.rejectedForSecurity)]
         }
-        self.send(to: link.link.id) { () throws(WireError) in
+        self.send(over: link) { () throws(WireError) in
             try DeregistrationResponse(pool: key.pool, id: key.id, causes: causes).encoded()
         }
     }
@@ -322,7 +322,7 @@ extension Registrar {
         case .nobody: self.refuse(request, .lackOfResources, over: link)
         case .positive(let bytes):
             if updatesFollow { self.subscribe(request, over: link, now: now) }
-            self.send(bytes, to: link.link.id)
+            self.send(bytes, over: link)
         }
     }
 
@@ -336,7 +336,7 @@ extension Registrar {
 
     private func refuse(_ request: HandleResolution, _ code: ErrorCause.Code, over link: LinkState) {
         self.counts.count(.resolutionsFailed)
-        self.send(to: link.link.id) { () throws(WireError) in
+        self.send(over: link) { () throws(WireError) in
             try HandleResolutionResponse(pool: request.pool, outcome: .failed([ErrorCause(code)])).encoded()
         }
     }

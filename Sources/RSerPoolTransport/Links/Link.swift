@@ -14,6 +14,11 @@ package struct LinkID: Hashable, Sendable, CustomStringConvertible {
     }
 
     package var description: String { "\(self.port.rawValue).\(self.number)" }
+
+    /// By the number alone: a host has few ports.
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(self.number)
+    }
 }
 
 /// One local SCTP endpoint or TCP socket of this host.

@@ -22,6 +22,8 @@ final class TCPConnection {
     var remoteAddress: IPAddress
     var socket: StreamSocket
     var phase: Phase
+    /// The port does not know it any more: that may be so after its receiver had the word.
+    var hasEnded = false
     var interest: Interest = []
     /// A part of a message; below ``TCPLimits/maxMessageLength`` octets between two reads.
     var input: [UInt8] = []

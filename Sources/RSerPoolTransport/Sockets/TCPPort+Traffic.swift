@@ -18,7 +18,7 @@ extension TCPPort {
         if events.contains(.writable), connection.interest.contains(.writable) {
             self.write(connection)
         }
-        if events.contains(.readable), self.isAlive(connection), connection.isReading {
+        if events.contains(.readable), !connection.hasEnded, connection.isReading {
             self.read(connection)
         }
     }
@@ -72,7 +72,7 @@ extension TCPPort {
             let message = InboundMessage(bytes: Array(bytes.prefix(length)))
             bytes = bytes.dropFirst(length)
             self.tell(.message(message, self.link(connection)))
-            guard self.isAlive(connection) else { return }
+            guard !connection.hasEnded else { return }
             // What is here already waits for its receiver too.
             if connection.isPaused { break }
         }
@@ -164,7 +164,7 @@ extension TCPPort {
         self.isFlushing = true
         for connection in connections {
             connection.isInUnsent = false
-            if self.isAlive(connection) { self.write(connection) }
+            if !connection.hasEnded { self.write(connection) }
         }
         self.isFlushing = false
     }
@@ -187,7 +187,7 @@ extension TCPPort {
             connection.owesWritable = false
             self.tell(.writable(self.link(connection)))
         }
-        if self.isAlive(connection) { self.proceedWithEnding(connection) }
+        if !connection.hasEnded { self.proceedWithEnding(connection) }
     }
 
     /// What an ending connection does when everything is written.

@@ -402,6 +402,7 @@ package actor TCPPort: Port {
     private func forget(_ connection: TCPConnection, _ reason: LinkDownReason) {
         self.cancelPhaseTimer(connection)
         self.connections[connection.number] = nil
+        connection.hasEnded = true
         self.tell(.down(self.link(connection), reason))
         self.checkClosing()
     }
@@ -412,6 +413,7 @@ package actor TCPPort: Port {
         self.loop.remove(connection.socket.descriptor)
         if withReset { connection.socket.abort() } else { connection.socket.close() }
         self.connections[connection.number] = nil
+        connection.hasEnded = true
         if connection.isIncoming { self.incomingCount -= 1 }
     }
 
@@ -430,9 +432,6 @@ package actor TCPPort: Port {
     func connection(_ link: LinkID) -> TCPConnection? {
         link.port == self.id ? self.connections[link.number] : nil
     }
-
-    /// Whether a connection is still there after its receiver had the word.
-    func isAlive(_ connection: TCPConnection) -> Bool { self.connections[connection.number] === connection }
 
     func setInterest(_ connection: TCPConnection, _ interest: Interest) {
         guard interest != connection.interest else { return }
