@@ -23,7 +23,8 @@ public struct SocketHostOptions: Hashable, Sendable {
     public var busyPoll: Duration
 
     public init(
-        stack: Stack = .auto, encapsulationPort: UInt16 = 0, name: String = "rserpool", busyPoll: Duration = .microseconds(50)
+        stack: Stack = .auto, encapsulationPort: UInt16 = 0, name: String = "rserpool",
+        busyPoll: Duration = .microseconds(50)
     ) {
         self.stack = stack
         self.encapsulationPort = encapsulationPort
