@@ -49,21 +49,6 @@ struct ElementRegistrationTests {
         }
     }
 
-    @Test("Watched by another registrar: it registers again at home at once, then at most once within T2 [ASAP-153]")
-    func homeContested() {
-        var machine = Self.registered()
-        let renewal = at(seconds: 280)
-        #expect(machine.nextDeadline == renewal)
-        #expect(machine.homeContested(now: at(seconds: 5)) == [.sendRegistration])
-        #expect(machine.homeContested(now: at(seconds: 5)).isEmpty, "it is on its way")
-        _ = machine.received(Self.granted, now: at(seconds: 6))
-        #expect(machine.homeContested(now: at(seconds: 7)).isEmpty)
-        #expect(machine.nextDeadline == at(seconds: 35))
-        #expect(machine.timersFired(now: at(seconds: 35)) == [.sendRegistration])
-        var homeless = Self.machine()
-        #expect(homeless.homeContested(now: at(seconds: 0)).isEmpty)
-    }
-
     @Test("A warning in a granted registration is passed on [ASAP-028]")
     func warning() {
         var machine = Self.machine()

@@ -546,12 +546,8 @@ public actor PoolElement: Service {
         _ = self.home.send(ack, on: link)
         if link == self.home.home {
             self.home.homeID = keepAlive.registrar
-        } else if keepAlive.registrar != self.home.homeID {
-            if keepAlive.wantsToBeHome {
-                self.take(self.home.adopt(link, id: keepAlive.registrar, now: now))
-            } else if self.home.homeID != nil {
-                self.carryOut(self.registration.homeContested(now: now))
-            }
+        } else if keepAlive.wantsToBeHome, keepAlive.registrar != self.home.homeID {
+            self.take(self.home.adopt(link, id: keepAlive.registrar, now: now))
         }
     }
 

@@ -58,8 +58,6 @@ package struct ElementRegistration: Sendable {
     /// Registrations, or deregistrations, since the last success (ASAP-061); of the latter also those that had no home.
     private var attempts = 0
     private var hasHome = false
-    /// When another registrar's word may make us register again: a stranger must not drive us to it without end.
-    private var heedsContestsFrom: ContinuousClock.Instant?
     /// Identifiers in a row that were in use: a registrar that finds all of them in use is not asked for ever.
     private var idsInUse = 0
 
@@ -118,19 +116,6 @@ package struct ElementRegistration: Sendable {
         case .registered, .registering, .rejected: self.hasHome ? self.register(now: now) : []
         case .homeless, .pausing, .deregistering, .gone: []
         }
-    }
-
-    /// Another registrar, which does not ask to be our home, watches us: a registration that we sent it earlier was late,
-    /// or it has not heard that we moved. Ours registers us again, which tells all (ASAP-153: home stays home). So at once,
-    /// then at most once within T2.
-    package mutating func homeContested(now: ContinuousClock.Instant) -> [Action] {
-        guard case .registered(let t4) = self.state, self.hasHome else { return [] }
-        if let allowed = self.heedsContestsFrom, now < allowed {
-            self.state = .registered(t4: min(t4, allowed))
-            return []
-        }
-        self.heedsContestsFrom = now + self.timers.t2Registration
-        return self.register(now: now)
     }
 
     package mutating func received(_ response: RegistrationResponse, now: ContinuousClock.Instant) -> [Action] {

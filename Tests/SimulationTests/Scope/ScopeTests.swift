@@ -18,7 +18,6 @@ private let seedsThatFailed: [(seed: UInt64, bug: String)] = [
     ),
     (471, "a registrar that started anew too quickly to be missed was not asked whom it knows"),
     (342, "the simulator counted what a dead user left behind before its registrar could know"),
-    (469, "a registration that came late took an element from its home, and nobody told that home for a while"),
     (1840, "a registrar that was stopped and taken over did not hear of one that started meanwhile"),
     (2124, "an update between a watcher's question whether its registrar is there and the answer: one member was all"),
     (2069, "the refusal of one pool was taken for a watcher's answer about another, and that for all of the pool"),
