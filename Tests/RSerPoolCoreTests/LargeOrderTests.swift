@@ -111,7 +111,23 @@ struct LargeOrderTests {
                 let answer = order.answer(upTo: count, using: &generator)
                 #expect(answer.map(\.index) == sorted.prefix(count).map(\.key), "step \(step)")
                 if let first = sorted.first { model[first.key]?.passed += 1 }
+                #expect(order.rounds <= maxRounds + 1)
             }
         }
+    }
+
+    @Test("Rounds are taken off in good time, with a few members and with many", arguments: [1, 40])
+    func rounds(members: Int) {
+        var generator = ChoiceGenerator(seed: 1)
+        var order = WeightedRoundRobinOrder(maxRounds: 3)
+        for slot in 0..<members {
+            order.insert(Slot(slot), PoolElementID(rawValue: UInt32(slot + 1)), .weightedRoundRobin(weight: 1))
+        }
+        var most: UInt32 = 0
+        for _ in 0..<20 * members {
+            _ = order.answer(upTo: 1, using: &generator)
+            most = max(most, order.rounds)
+        }
+        #expect(most == 3)
     }
 }

@@ -68,10 +68,8 @@ struct Occurrence: Sendable {
         Occurrence(rank: self.position << 32 | UInt128(id), rest: self.rest)
     }
 
-    /// Whether as many rounds are over.
-    static func isBehind(_ rounds: UInt32, _ rank: UInt128) -> Bool {
-        rank >> 32 >= UInt128(rounds) << Self.fractionBits
-    }
+    /// How many rounds lie before a rank.
+    static func rounds(before rank: UInt128) -> UInt32 { UInt32(truncatingIfNeeded: rank >> (Self.fractionBits + 32)) }
 
     /// What whole rounds up to there are on a rank.
     static func wholeRounds(in rank: UInt128) -> UInt128 {

@@ -137,7 +137,7 @@ struct WeightedClasses: Sendable {
         self.classes[index].place = next.place
         self.classes[index].changes = self.changes
         self.ranking.moveFirst(to: next.occurrence.rank)
-        if Occurrence.isBehind(maxRounds, rank) { self.takeOffRounds() }
+        if Occurrence.rounds(before: rank) >= maxRounds { self.takeOffRounds() }
     }
 
     // MARK: Classes

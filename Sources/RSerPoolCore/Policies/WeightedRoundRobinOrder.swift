@@ -28,6 +28,11 @@ package struct WeightedRoundRobinOrder: MemberOrder {
         self.maxRounds = min(maxRounds, 1 << 29)
     }
 
+    /// How many rounds the head has behind it, but for those that were taken off.
+    package var rounds: UInt32 {
+        Occurrence.rounds(before: self.classes.isEmpty ? self.row.head : self.classes[0].head)
+    }
+
     package mutating func insert(_ slot: Slot, _ id: PoolElementID, _ policy: PoolPolicy) {
         self.insert(slot.index, id.rawValue, Self.weight(of: policy))
     }

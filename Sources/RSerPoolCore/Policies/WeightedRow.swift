@@ -18,6 +18,9 @@ struct WeightedRow: Sendable {
 
     var count: Int { self.entries.count }
 
+    /// The next occurrence of all; 0 where there is none.
+    var head: UInt128 { self.entries.first.map { $0.weight > 0 ? $0.rank : 0 } ?? 0 }
+
     func member(_ slot: Int) -> (id: UInt32, weight: UInt32)? {
         self.entries.first { $0.slot == slot }.map { ($0.id, $0.weight) }
     }
@@ -25,8 +28,7 @@ struct WeightedRow: Sendable {
     mutating func insert(_ slot: Int, _ id: UInt32, _ weight: UInt32) {
         var entry = Entry(rank: .max, rest: 0, weight: weight, id: id, slot: UInt32(slot))
         if weight > 0 {
-            let head = self.entries.first.map { $0.weight > 0 ? $0.rank : 0 } ?? 0
-            let occurrence = Occurrence.first(of: id, weight, notBefore: head)
+            let occurrence = Occurrence.first(of: id, weight, notBefore: self.head)
             (entry.rank, entry.rest) = (occurrence.rank, occurrence.rest)
         }
         self.entries.reserve(self.entries.count + 1)
@@ -58,7 +60,7 @@ struct WeightedRow: Sendable {
 
     mutating func moveOn(maxRounds: UInt32) {
         guard var entry = self.entries.first, entry.weight > 0 else { return }
-        let isFar = Occurrence.isBehind(maxRounds, entry.rank)
+        let isFar = Occurrence.rounds(before: entry.rank) >= maxRounds
         let next = Occurrence(rank: entry.rank, rest: entry.rest).next(
             of: entry.id, Occurrence.Stride(entry.weight))
         (entry.rank, entry.rest) = (next.rank, next.rest)
