@@ -252,7 +252,7 @@ struct RankedRings<Rank: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
 
     /// Where a node's cells begin.
     @inline(__always)
-    private func start(of node: UInt32) -> Int { Int(node) << self.nodeBits }
+    private func start(of node: UInt32) -> Int { Int(node) &<< self.nodeBits }
 
     @inline(__always)
     private func count(of node: UInt32) -> Int { Int(self.cells[self.start(of: node)].count) }
@@ -265,7 +265,7 @@ struct RankedRings<Rank: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
 
     /// Entries of a node.
     @inline(__always)
-    private var capacity: Int { 1 << self.nodeBits - 1 }
+    private var capacity: Int { 1 &<< self.nodeBits &- 1 }
 
     private func isSmall(_ node: UInt32) -> Bool { self.count(of: node) < self.capacity / 4 }
 
@@ -278,17 +278,21 @@ struct RankedRings<Rank: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
             // Which way a comparison goes is anybody's guess: so they are counted, without a branch. First those of the last
             // cell of each eight, then the eight cells where it is.
             let start = self.start(of: node)
-            let length = 1 << self.nodeBits
-            precondition(start + length <= cells.count, "a node of a tree is not there")
+            let length = 1 &<< self.nodeBits
+            precondition(start &+ length <= cells.count, "a node of a tree is not there")
+            let end = start &+ length &- 8
             var eights = 0
-            var last = start + 7
-            while last < start + length - 8 {
+            var last = start &+ 7
+            while last < end {
                 eights &+= cells[last].rank <= rank ? 1 : 0
                 last &+= 8
             }
-            var count = eights &* 8
-            let first = start &+ count
-            for index in first..<first &+ 8 { count &+= cells[index].rank <= rank ? 1 : 0 }
+            // Not as a loop: the compiler would leave that as soon as one is above, by a branch.
+            let first = start &+ eights &* 8
+            @inline(__always) func one(_ index: Int) -> Int { cells[first &+ index].rank <= rank ? 1 : 0 }
+            let lower = one(0) &+ one(1) &+ one(2) &+ one(3)
+            let upper = one(4) &+ one(5) &+ one(6) &+ one(7)
+            let count = eights &* 8 &+ lower &+ upper
             // Without the first cell; and what is not there is not above the greatest rank.
             return min(count &- 1, Int(cells[start].count))
         }

@@ -87,8 +87,9 @@ struct WeightedClasses: Sendable {
         self.count -= 1
     }
 
-    /// Lists members in their order until the list is full. It changes nothing; but of what it is called on, as an element of
-    /// an array, a copy would be made otherwise.
+    // What lists changes nothing: but when it is not `mutating`, and not inlined, it is called on a copy of all these fields.
+
+    /// Lists members in their order until the list is full.
     mutating func list(_ list: inout OutputSpan<Slot>) {
         guard let first = self.ranking.firstPlace, !list.isFull else { return }
         let run = self.run(at: first)
@@ -102,7 +103,7 @@ struct WeightedClasses: Sendable {
 
     /// Lists what is left of a run and the classes from a place on, until the list is full.
     @inline(never)
-    private func merge(_ rest: Run?, _ place: RankedRings<UInt128>.Place?, into list: inout OutputSpan<Slot>) {
+    private mutating func merge(_ rest: Run?, _ place: RankedRings<UInt128>.Place?, into list: inout OutputSpan<Slot>) {
         // At most one run is left over for each class that was begun, and each of those has listed a member.
         withUnsafeTemporaryAllocation(of: Run.self, capacity: min(list.freeCapacity, self.classes.count) + 1) { room in
             var begun = Runs(room)
@@ -173,6 +174,7 @@ struct WeightedClasses: Sendable {
     }
 
     /// The class of a weight, if it has members.
+    @inline(__always)
     private func classIndex(of weight: UInt32) -> Int? {
         // A way down the tree costs more than a look at a few classes.
         if self.classes.count <= 16 { return self.classes.firstIndex { $0.stride.weight == weight && $0.isUsed } }
@@ -268,6 +270,7 @@ struct WeightedClasses: Sendable {
         }
     }
 
+    @inline(__always)
     private func run(at place: RankedRings<UInt128>.Place) -> Run {
         let index = self.ranking.slot(at: place)
         let rank = self.ranking.rank(at: place)
@@ -277,7 +280,7 @@ struct WeightedClasses: Sendable {
     /// Lists members of a class, of which the first is next of all, until the list is full, or somebody else comes first.
     /// - Parameter limit: the rank of somebody else.
     /// - Returns: what is not listed yet; nil if that is nobody.
-    private func list(_ list: inout OutputSpan<Slot>, _ run: Run, before limit: UInt128?) -> Run? {
+    private mutating func list(_ list: inout OutputSpan<Slot>, _ run: Run, before limit: UInt128?) -> Run? {
         let own = self.classes[run.index]
         // Where it has to end: at the class's next member, which was listed first.
         let end = Self.id(of: self.ranking.rank(of: run.index) ?? 0)
