@@ -55,6 +55,8 @@ public final class SocketLoop: SerialExecutor, @unchecked Sendable {
     private var registrations: [CInt: Registration] = [:]
     private var lastGeneration: UInt32 = 0
     private var turnEnds: [@Sendable () -> Void] = []
+    private var spareEnds = SpareArray<@Sendable () -> Void>()
+    private var spareWork = SpareArray<Work>()
     private var wakefulness: Wakefulness
 
     /// Starts the loop's thread.
@@ -373,10 +375,9 @@ public final class SocketLoop: SerialExecutor, @unchecked Sendable {
     private func runWork() {
         var budget = Self.jobsPerTurn
         while budget > 0 {
-            let work = self.shared.withLock { shared in
-                defer { shared.work = [] }
-                return shared.work
-            }
+            var work = self.spareWork.take()
+            self.shared.withLock { swap(&work, &$0.work) }
+            defer { self.spareWork.giveBack(work) }
             if work.isEmpty { return }
             budget -= work.count
             for item in work {
@@ -396,9 +397,28 @@ public final class SocketLoop: SerialExecutor, @unchecked Sendable {
     private func endTurn() {
         // What these add belongs to the same end of turn: nothing may be left when the loop sleeps.
         while !self.turnEnds.isEmpty {
-            let ends = self.turnEnds
-            self.turnEnds.removeAll(keepingCapacity: true)
+            var ends = self.spareEnds.take()
+            swap(&ends, &self.turnEnds)
             for body in ends { body() }
+            self.spareEnds.giveBack(ends)
         }
+    }
+}
+
+/// The room of an array that was in use, for the next turn: two take turns, and no turn allocates.
+private struct SpareArray<Element> {
+    private static var mostKept: Int { 1_024 }
+
+    private var array: [Element] = []
+
+    mutating func take() -> [Element] {
+        var array: [Element] = []
+        swap(&array, &self.array)
+        return array
+    }
+
+    mutating func giveBack(_ used: consuming [Element]) {
+        used.removeAll(keepingCapacity: used.capacity <= Self.mostKept)
+        self.array = used
     }
 }
