@@ -4,7 +4,7 @@ import RSerPoolCore
 import Testing
 
 @Suite("What a session was given to send (RFC 5352 §6.5, RFC 5351 §4.2)")
-struct SessionOutboxTests {
+struct SessionOutboxTests: ~Copyable {
     var outbox = SessionOutbox()
 
     private mutating func add(_ name: UInt8, _ options: SendOptions = [], wantsAnswer: Bool = false) -> UInt64 {
@@ -31,14 +31,14 @@ struct SessionOutboxTests {
         _ = self.add(5)
         var names = self.pump()
         #expect(names == [1, 2, 3])
-        #expect(self.outbox.isRequestOut)
+        #expect(self.outbox.isRequestOut == true)
         var answered = self.outbox.answered()
         #expect(answered?.number == first)
         names = self.pump()
         #expect(names == [4, 5])
         answered = self.outbox.answered()
         #expect(answered?.number == second)
-        #expect(self.outbox.isEmpty)
+        #expect(self.outbox.count == 0)
         answered = self.outbox.answered()
         #expect(answered == nil)
     }
@@ -86,7 +86,7 @@ struct SessionOutboxTests {
         let failed = self.outbox.linkLost(unsent: isUnsent ? [SessionOutbox.Data(bytes: [1])] : [])
         #expect(failed.map(\.number) == [number])
         #expect(failed.first?.fate == (isUnsent ? .notExecuted : .perhapsExecuted))
-        #expect(self.outbox.isEmpty)
+        #expect(self.outbox.count == 0)
     }
 
     @Test("At most once: what was surely not executed goes on, what may have been fails", arguments: [false, true])
@@ -123,7 +123,7 @@ struct SessionOutboxTests {
         #expect(withdrawn?.piece.fate == .perhapsExecuted)
         withdrawn = self.outbox.withdraw(first)
         #expect(withdrawn == nil)
-        #expect(self.outbox.isEmpty)
+        #expect(self.outbox.count == 0)
     }
 
     @Test("Against a naive twin: a hundred thousand steps, nothing is lost, doubled or out of order")

@@ -36,7 +36,7 @@ extension Session: PortReceiver {
 
     /// Sends what waits, or sees to it that there is somebody to send it to.
     func goOn() {
-        if self.inbox.hasRoomAgain { self.readOn() }
+        if self.isHoldingBack, self.inbox.hasRoomAgain { self.readOn() }
         if self.binding == nil { self.wake() } else { self.pump() }
     }
 
@@ -131,7 +131,7 @@ extension Session: PortReceiver {
         if isBound { self.achievedSomething() }
         guard let piece else { return self.tell(.message(data), on: link) }
         self.stopAttemptTimer()
-        if self.inbox.isPaused { binding.route.port.setReading(false, on: link) }
+        if self.isHoldingBack, self.inbox.isPaused { binding.route.port.setReading(false, on: link) }
         if case .request(let ticket)? = self.tickets.removeValue(forKey: piece.number) {
             ticket.resolve(.success(data))
         }
@@ -181,6 +181,7 @@ extension Session: PortReceiver {
 
     func tell(_ event: Event, on link: LinkID? = nil) {
         guard !self.inbox.put(event) else { return }
+        self.isHoldingBack = true
         // Who was left, and floods, is cut off; it has been given the time to finish.
         if let link, let (former, _) = self.retiring[link] { return former.route.port.abort(link) }
         // While an answer is waited for, reading goes on: the next message is that answer.
@@ -190,6 +191,7 @@ extension Session: PortReceiver {
 
     /// The reader has caught up.
     func readOn() {
+        self.isHoldingBack = false
         guard let binding = self.binding else { return }
         binding.route.port.setReading(true, on: binding.link)
     }

@@ -123,6 +123,8 @@ public actor Session {
     var refusesCookie: Set<PoolElementID> = []
     /// Somebody has asked to be connected.
     var wantsBinding = false
+    /// The inbox has been full, and nobody has said that it has room again. While it has not been, no request asks it.
+    var isHoldingBack = false
     /// Wakes the task that binds.
     let wakeUps = Mailbox<Void>(limit: 1)
     /// The pause between two looks for an element.

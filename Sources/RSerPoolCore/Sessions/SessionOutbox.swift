@@ -7,8 +7,9 @@
 /// waits, what the transport had not begun to send waits again in front of it, a request that was out waits again or fails as
 /// its options say, and messages that were sent are gone: perhaps they arrived.
 ///
-/// A value without time and network: the session carries out what it says.
-package struct SessionOutbox: Sendable {
+/// A value without time and network: the session carries out what it says. It is not copied: looking at it would be a copy of
+/// all fields, several times for each request.
+package struct SessionOutbox: ~Copyable, Sendable {
     /// What goes over the wire.
     package struct Data: Hashable, Sendable {
         package var bytes: [UInt8]
