@@ -10,14 +10,12 @@ package struct MemberRecord {
     /// Octets of the Pool Element parameter for ASAP, without its padding.
     package let parameterLength: Int
 
-    @inlinable
     package init(octets: UnsafeRawBufferPointer, parameterLength: Int) {
         self.octets = octets
         self.parameterLength = parameterLength
     }
 
     /// The Pool Element parameter for ASAP, without padding.
-    @inlinable
     package var parameter: UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(rebasing: self.octets[..<self.parameterLength])
     }
