@@ -10,8 +10,8 @@ internal import Musl
 ///
 /// A POSIX mutex and not `Synchronization.Mutex`: ThreadSanitizer understands it, so a report of it is about our code.
 ///
-/// Inlined, so that it is specialized where it is used: it is on the way of every request. That is why it is public, though no
-/// product of the package has this module: what is `package` is not specialized in other modules, inlinable or not.
+/// Inlined, so that it is specialized where it is used: it is on the way of every request. It is public for that reason alone,
+/// and nothing to build on: what is `package` is not specialized in other modules, inlinable or not.
 public final class Locked<State>: @unchecked Sendable {
     // Proof of @unchecked Sendable: `state` is only reached through `withLock`, which holds the mutex for the whole
     // access; what comes in and goes out is `sending` or Sendable.
