@@ -32,8 +32,8 @@ public final class Locked<State>: @unchecked Sendable {
     @inlinable
     @discardableResult
     public func withLock<Result, Failure: Error>(
-        _ body: (inout State) throws(Failure) -> Result
-    ) throws(Failure) -> Result {
+        _ body: (inout sending State) throws(Failure) -> sending Result
+    ) throws(Failure) -> sending Result {
         self.mutex.lock()
         defer { self.mutex.unlock() }
         return try body(&self.state)

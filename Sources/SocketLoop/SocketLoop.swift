@@ -377,7 +377,7 @@ public final class SocketLoop: SerialExecutor, @unchecked Sendable {
         while budget > 0 {
             var work = self.spareWork.take()
             self.shared.withLock { swap(&work, &$0.work) }
-            defer { self.spareWork.giveBack(work) }
+            defer { self.spareWork.giveBack(&work) }
             if work.isEmpty { return }
             budget -= work.count
             for item in work {
@@ -400,7 +400,7 @@ public final class SocketLoop: SerialExecutor, @unchecked Sendable {
             var ends = self.spareEnds.take()
             swap(&ends, &self.turnEnds)
             for body in ends { body() }
-            self.spareEnds.giveBack(ends)
+            self.spareEnds.giveBack(&ends)
         }
     }
 }
@@ -417,8 +417,9 @@ private struct SpareArray<Element> {
         return array
     }
 
-    mutating func giveBack(_ used: consuming [Element]) {
+    /// Takes the place of an array that was used, so that nobody else holds on to its room.
+    mutating func giveBack(_ used: inout [Element]) {
         used.removeAll(keepingCapacity: used.capacity <= Self.mostKept)
-        self.array = used
+        swap(&used, &self.array)
     }
 }
