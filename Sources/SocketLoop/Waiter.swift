@@ -2,31 +2,41 @@
 
 /// One suspended task that an answer, a deadline and a cancellation race to resume. Whoever comes first does, exactly
 /// once.
-package final class Waiter<Value: Sendable>: Sendable {
-    private enum State {
+///
+/// Inlined, and public, as ``Locked`` is: each request of a session waits with one.
+public final class Waiter<Value: Sendable>: Sendable {
+    // The continuation is not checked, which would cost an object for each. Proof that it is resumed once: it is stored by the one
+    // change from `fresh` to `waiting`, taken by the one from there to `ended`, and not stored where that has been before.
+    @usableFromInline
+    internal enum State {
         /// Leaves for `waiting` when the task suspends, for `ended` when the answer or a cancellation is there before.
         case fresh
-        case waiting(CheckedContinuation<Value, any Error>)
+        case waiting(UnsafeContinuation<Value, any Error>)
         case ended(Result<Value, any Error>)
     }
 
-    private let state = Locked(State.fresh)
+    @usableFromInline internal let state: Locked<State>
 
-    package init() {}
+    @inlinable
+    public init() {
+        self.state = Locked(State.fresh)
+    }
 
     /// Suspends until `end`; a cancelled task ends it with `CancellationError` at once. May be called once.
-    package func value(isolation: isolated (any Actor)? = #isolation) async throws -> Value {
+    @inlinable
+    public func value(isolation: isolated (any Actor)? = #isolation) async throws -> Value {
         try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { self.wait($0) }
+            try await withUnsafeThrowingContinuation { self.wait($0) }
         } onCancel: {
             self.end(.failure(CancellationError()))
         }
     }
 
     /// Ends the wait, from any thread. False if it had ended before: then nobody sees this result.
+    @inlinable
     @discardableResult
-    package func end(_ result: Result<Value, any Error>) -> Bool {
-        let (isFirst, continuation) = self.state.withLock { state -> (Bool, CheckedContinuation<Value, any Error>?) in
+    public func end(_ result: Result<Value, any Error>) -> Bool {
+        let (isFirst, continuation) = self.state.withLock { state -> (Bool, UnsafeContinuation<Value, any Error>?) in
             switch state {
             case .fresh:
                 state = .ended(result)
@@ -42,7 +52,8 @@ package final class Waiter<Value: Sendable>: Sendable {
         return isFirst
     }
 
-    private func wait(_ continuation: CheckedContinuation<Value, any Error>) {
+    @inlinable
+    internal func wait(_ continuation: UnsafeContinuation<Value, any Error>) {
         let result = self.state.withLock { state -> Result<Value, any Error>? in
             switch state {
             case .fresh:

@@ -67,7 +67,7 @@ extension Session: PortReceiver {
                 // Its answer is read even where the reader of the events is behind.
                 binding.route.port.setReading(true, on: binding.link)
             } else if case .message(let ticket)? = self.tickets.removeValue(forKey: piece.number) {
-                ticket.resolve(.success(binding.member.id))
+                ticket.end(.success(binding.member.id))
             }
         }
     }
@@ -133,7 +133,7 @@ extension Session: PortReceiver {
         self.stopAttemptTimer()
         if self.isHoldingBack, self.inbox.isPaused { binding.route.port.setReading(false, on: link) }
         if case .request(let ticket)? = self.tickets.removeValue(forKey: piece.number) {
-            ticket.resolve(.success(data))
+            ticket.end(.success(data))
         }
         self.pump()
     }

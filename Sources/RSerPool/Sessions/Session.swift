@@ -69,8 +69,8 @@ public actor Session {
 
     /// Someone who waits for a piece of the outbox.
     enum Ticket {
-        case request(OneShot<Message>)
-        case message(OneShot<PoolElementID>)
+        case request(Waiter<Message>)
+        case message(Waiter<PoolElementID>)
     }
 
     /// Whom a session is to be bound to.
@@ -181,7 +181,7 @@ public actor Session {
             throw PoolError(.configurationInvalid, "a request has one answer: to all elements go only messages")
         }
         let data = try self.checked(bytes, payloadProtocol, stream, options)
-        let ticket = OneShot<Message>()
+        let ticket = Waiter<Message>()
         let number = self.outbox.append(data, options: options, wantsAnswer: true)
         self.tickets[number] = .request(ticket)
         let timer = timeout.map { timeout in
@@ -210,7 +210,7 @@ public actor Session {
         let data = try self.checked(bytes, payloadProtocol, stream, options)
         if options.contains(.toAll) { return try await self.sendToAll(data, options) }
         if let element = self.sendAtOnce(data, options) { return Delivery(elements: [element], failed: []) }
-        let ticket = OneShot<PoolElementID>()
+        let ticket = Waiter<PoolElementID>()
         let number = self.outbox.append(data, options: options, wantsAnswer: false)
         self.tickets[number] = .message(ticket)
         self.goOn()
@@ -267,7 +267,7 @@ public actor Session {
     private func timedOut(_ number: UInt64, after timeout: Duration) {
         guard case .request(let ticket)? = self.tickets[number] else { return }
         let fate = self.abandon(number)
-        ticket.resolve(.failure(PoolError(.timedOut, "no answer within \(timeout)", fate: fate)))
+        ticket.end(.failure(PoolError(.timedOut, "no answer within \(timeout)", fate: fate)))
     }
 
     /// Nobody waits for a piece any more. If it is out, its link has to end, or its late answer would be taken for the next
@@ -287,8 +287,8 @@ public actor Session {
     /// A piece will go nowhere any more.
     func fail(_ piece: SessionOutbox.Piece, _ error: PoolError) {
         switch self.tickets.removeValue(forKey: piece.number) {
-        case .request(let ticket): ticket.resolve(.failure(error.with(piece.fate)))
-        case .message(let ticket): ticket.resolve(.failure(error.with(piece.fate)))
+        case .request(let ticket): ticket.end(.failure(error.with(piece.fate)))
+        case .message(let ticket): ticket.end(.failure(error.with(piece.fate)))
         // It was handed over, and whoever sent it went on.
         case nil: self.tell(.undelivered(piece.data.bytes, piece.fate))
         }

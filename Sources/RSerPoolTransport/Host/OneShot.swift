@@ -28,9 +28,9 @@ package final class OneShot<Value: Sendable>: Sendable {
         for waiter in waiters { waiter.continuation.resume(with: result) }
     }
 
-    /// Waits for it.
+    /// Waits for it, where the caller runs: no executor is changed for it.
     /// - Throws: the failure, or `CancellationError`.
-    package func value() async throws -> Value {
+    package func value(isolation: isolated (any Actor)? = #isolation) async throws -> Value {
         let number = self.state.withLock { state in
             state.lastWaiter += 1
             return state.lastWaiter
