@@ -102,6 +102,50 @@ struct SessionHostilityTests {
         #expect(lab.registrar.statistics(.unreachableReports) == 0)
     }
 
+    @Test(
+        "Behind an answer an element is held back again while the reader is behind, and read on where nobody reads any more",
+        arguments: [true, false])
+    func heldBackAgain(hasReader: Bool) throws {
+        var lab = try SessionLab()
+        try lab.addServer(1) { session in
+            for await request in session.requests where request.bytes == [0] {
+                for number in 1...200 { try await session.send([UInt8(number)]) }
+            }
+        }
+        let (isFull, isOver) = (Gate(), Gate())
+        let outcome = lab.user.session({ $0.maxPendingEvents = 16 }) { session in
+            let events = session.events
+            var reader: SessionEvents.Iterator? = events.makeAsyncIterator()
+            try await session.send([0])
+            try await isFull.pass()
+            if !hasReader { reader = nil }
+            // The answer is whatever comes next.
+            _ = try await session.request([5])
+            try await isOver.pass()
+            withExtendedLifetime(reader) {}
+            return events
+        }
+        try lab.lab.world.run(for: .seconds(1))
+        isFull.open()
+        try lab.lab.world.run(for: .seconds(1))
+        isOver.open()
+        // What it had taken when it was closed is still handed out.
+        let taken = try lab.lab.value(outcome)
+        let waiting = Gathered<UInt8>()
+        _ = try lab.lab.value(
+            lab.user.node.call {
+                for await event in taken {
+                    if case .message(let message) = event { waiting.append(message.bytes[0]) }
+                }
+            })
+        if hasReader {
+            #expect(waiting.all == Array(1...waiting.all.count).map(UInt8.init))
+            #expect(waiting.all.count < 20)
+        } else {
+            #expect(waiting.all.last == 200)
+        }
+    }
+
     @Test("Asked to connect where nobody is, it says so to who listens")
     func connectToNobody() throws {
         let lab = try SessionLab()
