@@ -64,10 +64,7 @@ struct ExampleTests {
                 return size ?? 0 > kill * 30_000_000
             }
             elements.removeValue(forKey: serving)?.signal(SIGKILL)
-            try await Self.wait("fail-over \(kill)") {
-                fetch.errorOutput.split(separator: "\n").count >= kill
-            }
-            let line = try #require(fetch.errorOutput.split(separator: "\n").last)
+            let line = try await fetch.errorLine(kill) { _ in true }
             #expect(line.contains("with the state"), "\(line)")
             serving = String(try #require(line.split(separator: " ").drop { $0 != "to" }.dropFirst().first).dropLast())
         }

@@ -17,7 +17,7 @@ extension InteropTests {
         _ = try await watch.line(skipping: 1) { $0.contains(#""port":1234"#) }
         server.signal(SIGINT)
         _ = try await watch.line { $0.hasPrefix(#"{"change":"left""#) && $0.contains(#""port":1234"#) }
-        #expect(registrar.errorOutput.contains("deregistered"), "\(registrar.errorOutput)")
+        try await registrar.errorLine { $0.contains("deregistered") }
         watch.signal(SIGKILL)
         registrar.signal(SIGTERM)
         #expect(try await registrar.end() == 0)

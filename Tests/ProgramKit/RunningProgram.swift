@@ -19,6 +19,8 @@ package final class RunningProgram: Sendable {
         let process: pid_t
         var text: [UInt8] = []
         var errors: [UInt8] = []
+        /// Of standard output and standard error, those that are not at their end.
+        var open = 2
         /// The exit code, or the signal that ended it.
         var status: Int32?
 
@@ -56,6 +58,7 @@ package final class RunningProgram: Sendable {
                 self.change { if isError { $0.errors += bytes[..<count] } else { $0.text += bytes[..<count] } }
             }
             try? end.close()
+            self.change { $0.open -= 1 }
         }
     }
 
@@ -132,19 +135,33 @@ package final class RunningProgram: Sendable {
     package func line(
         skipping: Int = 0, within seconds: Double = 20, where matches: @escaping @Sendable (String) -> Bool
     ) async throws -> String {
-        try await self.wait(seconds) { state in
-            String(decoding: state.text, as: UTF8.self).split(separator: "\n").dropFirst(skipping).map(String.init)
-                .first(where: matches)
-        }
+        try await self.wait(seconds) { Self.lines($0.text).dropFirst(skipping).first(where: matches) }
     }
 
-    /// Waits for its end: the exit code, or the signal that ended it.
+    /// The `count`th line of standard error that matches. The two streams arrive independently: a line there is not yet
+    /// read, perhaps, when a later one of standard output is.
+    @discardableResult
+    package func errorLine(
+        _ count: Int = 1, within seconds: Double = 20, where matches: @escaping @Sendable (String) -> Bool
+    ) async throws -> String {
+        try await self.wait(seconds) { Self.lines($0.errors).filter(matches).dropFirst(count - 1).first }
+    }
+
+    /// The complete ones.
+    private static func lines(_ text: [UInt8]) -> [String] {
+        let end = text.lastIndex(of: UInt8(ascii: "\n")) ?? 0
+        return String(decoding: text[..<end], as: UTF8.self).split(separator: "\n").map(String.init)
+    }
+
+    /// Waits for its end, and that of its output: the exit code, or the signal that ended it.
     package func end(within seconds: Double = 20) async throws -> Int32 {
-        try await self.wait(seconds) { $0.status }
+        try await self.wait(seconds) { $0.open == 0 ? $0.status : nil }
     }
 
+    /// What has been read so far: all of it, once `end` has returned.
     package var output: String { self.collected { $0.text } }
 
+    /// As `output`, of standard error.
     package var errorOutput: String { self.collected { $0.errors } }
 
     private func collected(_ part: (State) -> [UInt8]) -> String {
