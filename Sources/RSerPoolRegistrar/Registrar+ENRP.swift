@@ -109,6 +109,11 @@ extension Registrar {
         let downloads = self.peers.values.count { $0.id != peer.id && $0.assumeIsolated { $0.isDownloading } }
         guard !self.isLearning, downloads < self.configuration.limits.maxDownloads else {
             self.counts.count(.downloadsRefused)
+            if !self.isLearning {
+                self.logOncePerMinute(
+                    .downloadsRefused,
+                    "too many downloads of the handlespace: a further one is refused; max-downloads is the limit")
+            }
             self.send(.handleTableResponse(isRejected: true, moreFollows: false, []), to: peer.id, over: link)
             return
         }
@@ -319,6 +324,9 @@ extension Registrar {
             if changed { self.poolChanged(pool, .changed(key.id), now: now) }
         case .refused(let causes):
             self.refuse(key, "\(causes.map(\.code.description))")
+            if causes.contains(ErrorCause(.lackOfResources)) {
+                self.logNoRoom(for: key, .updatesRefused, bound: self.fullBound)
+            }
             return false
         case .poolGivesWay(let members):
             self.logOncePerMinute(

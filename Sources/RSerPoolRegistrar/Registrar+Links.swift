@@ -262,6 +262,18 @@ extension Registrar {
         }
     }
 
+    /// Which bound has turned an element away: those who run the registrar learn it here, as cause 0x0006 does not say it.
+    func logNoRoom(
+        for key: ElementKey, _ counter: RegistrarCounter, bound: String, file: StaticString = #fileID,
+        line: UInt = #line
+    ) {
+        self.logOncePerMinute(
+            counter, file: file, line: line, "no room for element \(key.id) of pool \(key.pool): \(bound) is the limit")
+    }
+
+    /// The bound of the handlespace at which it refuses a newcomer.
+    var fullBound: String { self.handlespace.isFull ? "max-elements" : "max-pools" }
+
     /// Says in the log what others can make happen as often as they like, at most once a minute for each place in the code.
     func logOncePerMinute(
         _ counter: RegistrarCounter, at level: Logger.Level = .warning, file: StaticString = #fileID,

@@ -92,6 +92,7 @@ extension Registrar {
         }
         if self.elements[key] == nil, link.elements.count >= self.configuration.limits.maxElementsPerLink {
             self.reject(key.pool, key.id, [ErrorCause(.lackOfResources)], over: link)
+            self.logNoRoom(for: key, .registrationsRejected, bound: "max-elements-per-link")
             return
         }
         var owned = member
@@ -103,6 +104,9 @@ extension Registrar {
         switch self.handlespace.register(owned, in: key.pool) {
         case .rejected(let causes):
             self.reject(key.pool, key.id, causes, over: link)
+            if causes.contains(ErrorCause(.lackOfResources)) {
+                self.logNoRoom(for: key, .registrationsRejected, bound: self.fullBound)
+            }
         case .added(let createdPool):
             if createdPool { self.pools[key.pool] = Pool(host: self.host) }
             self.logger.debug("pool element registered", metadata: ["pool": "\(key.pool)", "element": "\(key.id)"])
@@ -348,7 +352,10 @@ extension Registrar {
             self.subscriptionCount < self.configuration.limits.maxSubscriptions
         else {
             self.counts.count(.subscriptionsRefused)
-            self.logOncePerMinute(.subscriptionsRefused, "too many subscriptions: a further one is refused")
+            self.logOncePerMinute(
+                .subscriptionsRefused,
+                "too many subscriptions: a further one is refused; max-subscriptions-per-link or max-subscriptions is the limit"
+            )
             return false
         }
         return true

@@ -563,7 +563,12 @@ extension Registrar {
                 encoded[dialect] = (try? message.encoded(for: audience)) ?? []
             }
             guard let bytes = encoded[dialect], !bytes.isEmpty else { continue }
-            if !peer.assumeIsolated({ $0.send(bytes) }) { self.counts.count(.peerUpdatesDropped) }
+            if !peer.assumeIsolated({ $0.send(bytes) }) {
+                self.counts.count(.peerUpdatesDropped)
+                self.logOncePerMinute(
+                    .peerUpdatesDropped,
+                    "\(id) does not keep up: it misses updates until an audit; peer-send-buffer is the limit")
+            }
         }
     }
 }

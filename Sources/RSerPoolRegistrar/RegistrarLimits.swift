@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Every bound of a registrar. What happens at one is answered on the wire where the protocol has an answer, counted
-/// (``RegistrarCounter``), and logged once a minute.
+/// Every bound of a registrar. What happens at one is answered on the wire where the protocol has an answer, and counted
+/// (``RegistrarCounter``). Where somebody is turned away or something is lost for lack of room, a warning names the bound,
+/// once a minute.
 ///
 /// | limit | default | at the limit | counter |
 /// |---|---|---|---|

@@ -412,7 +412,11 @@ actor LoadGenerator {
 
     /// What an answer refuses; nil for a positive one.
     private static func refusal(in bytes: [UInt8]) -> String? {
-        func words(_ causes: [ErrorCause]) -> String { causes.map { "\($0.code)" }.joined(separator: ", ") }
+        func words(_ causes: [ErrorCause]) -> String {
+            let text = causes.map { "\($0.code)" }.joined(separator: ", ")
+            guard causes.contains(where: { $0.code == .lackOfResources }) else { return text }
+            return text + " (a bound of the registrar is met; its log says which)"
+        }
         guard let message = try? ASAPMessage.decode(bytes[...]).message else { return "an answer is malformed" }
         switch message {
         case .handleResolutionResponse(let response):

@@ -84,6 +84,9 @@ package struct Handlespace: ~Copyable, @unchecked Sendable {
         }
     }
 
+    /// As many elements as there may be.
+    package var isFull: Bool { self.elementCount >= self.limits.maxElements }
+
     package var poolCount: Int { self.table.count }
 
     /// The handles of all pools, in order.
@@ -145,7 +148,7 @@ package struct Handlespace: ~Copyable, @unchecked Sendable {
             guard rejection.isEmpty else { return .rejected(rejection) }
             return .updated(changed: self.replace(at: index, slot, with: member, lengths.parameterLength))
         }
-        guard self.elementCount < self.limits.maxElements else { return .rejected([ErrorCause(.lackOfResources)]) }
+        guard !self.isFull else { return .rejected([ErrorCause(.lackOfResources)]) }
         let index: Int
         if let known {
             let rejection = self.roll(known).pointee.inconsistencies(of: member)

@@ -406,7 +406,10 @@ struct PeerStartUpTests {
         #expect(other.heard(.handleTableResponse).map(\.flags) == [2])
         #expect(clients[0].heard(.handleTableResponse).map(\.flags) == [2])
         #expect(clients[1].heard(.handleTableResponse).map(\.bytes) == [hex("0301000c cafe0001 33333333")])
-        #expect(registrar.statistics(.downloadsRefused) == 1)
+        try clients[1].say(.handleTableRequest)
+        try self.lab.pass()
+        #expect(registrar.statistics(.downloadsRefused) == 2)
+        #expect(self.lab.log.all.count { $0.hasPrefix("warning:") && $0.contains("max-downloads is the limit") } == 1)
     }
 
     @Test("A download that is not continued in time begins anew [ENRP-063]")

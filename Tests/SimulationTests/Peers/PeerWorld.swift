@@ -43,10 +43,7 @@ final class PeerWorld {
         configuration.timers.keepAliveInterval = .zero
         adjust(&configuration)
         let node = self.world.startNode(name, addresses: addresses)
-        let log = self.log
-        let registrar = Registrar(
-            configuration: configuration, host: node.host, logger: Logger(label: "test") { _ in LogGatherer(into: log) }
-        )
+        let registrar = Registrar(configuration: configuration, host: node.host, logger: .gathering(into: self.log))
         node.start { try await registrar.run() }
         try self.world.settle()
         if let failure = node.failures.first { throw failure }
@@ -124,24 +121,4 @@ extension TestRegistrar {
     }
     func home(_ id: UInt32, _ pool: PoolHandle = "EchoPool") -> UInt32? { self.member(id, pool)?.home.rawValue }
     var homes: [ElementKey: UInt32] { self.members.mapValues(\.home.rawValue) }
-}
-
-/// Keeps what is logged, one line each.
-private struct LogGatherer: LogHandler {
-    var metadata: Logger.Metadata = [:]
-    var logLevel = Logger.Level.debug
-    private let lines: Gathered<String>
-
-    init(into lines: Gathered<String>) {
-        self.lines = lines
-    }
-
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-        get { self.metadata[key] }
-        set { self.metadata[key] = newValue }
-    }
-
-    func log(event: LogEvent) {
-        self.lines.append("\(event.level): \(event.message) \(event.metadata ?? [:])")
-    }
 }

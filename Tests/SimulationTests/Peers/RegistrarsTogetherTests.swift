@@ -167,6 +167,33 @@ struct RegistrarsTogetherTests {
         #expect(mesh.registrars.map { $0.size.elements } == [5_000, 5_000, 5_000])
     }
 
+    @Test("A peer that does not keep up misses updates, which is counted and said once; an audit makes it good")
+    func peerDoesNotKeepUp() throws {
+        let mesh = try Mesh(ids: [0x1111_1111, 0x2222_2222]) {
+            $0.timers.keepAliveInterval = .zero
+            $0.limits.peerSendBuffer = 4_096
+        }
+        try mesh.world.run(for: .seconds(6))
+        let (here, there) = (mesh.registrars[0], mesh.registrars[1])
+        let crowd = try mesh.lab.element(here, "crowd")
+        mesh.world.clog(here.node, there.node, .forth)
+        for id in 1...500 as ClosedRange<UInt32> {
+            try crowd.send(
+                Say.register("EchoPool", elementTLV(id, life: .max, sctpTLV(crowd.address), roundRobinTLV)))
+        }
+        try mesh.world.run(for: .seconds(2))
+        #expect(here.size.elements == 500 && there.size.elements == 0)
+        #expect((400..<500).contains(here.statistics(.peerUpdatesDropped)))
+        #expect(
+            mesh.lab.log.all.count {
+                $0.hasPrefix("warning: 0x22222222 does not keep up") && $0.contains("peer-send-buffer is the limit")
+            } == 1)
+        mesh.world.heal(here.node, there.node, .forth)
+        try mesh.world.run(for: .seconds(62))
+        #expect(mesh.agrees, "\(mesh.state.prefix(1_000))")
+        #expect(there.size.elements == 500)
+    }
+
     @Test(
         "One is killed and comes back at once under its ID: nobody is lost, all agree [ENRP-161]",
         arguments: 0..<10 as Range<UInt64>)

@@ -222,6 +222,36 @@ struct RegistrarRegistrationTests {
         #expect(try register(other, "eight888", 1) == [Say.registered("eight888", 1)])
     }
 
+    @Test("Which limit has turned an element away is in the log, each once a minute, not with each attempt")
+    func limitsAreLogged() throws {
+        let lab = try RegistrarWorld {
+            $0.limits.maxPools = 1
+            $0.limits.maxElements = 3
+            $0.limits.maxElementsPerLink = 2
+        }
+        let (peer, other) = (try lab.peer(), try lab.peer())
+        func reject(_ peer: ScriptedPeer, _ pool: String, _ id: UInt32) throws {
+            let answer = try lab.exchange(
+                peer, Say.register(pool, elementTLV(id, sctpTLV(peer.address), roundRobinTLV)))
+            #expect(answer == [Say.rejected(pool, id, errorTLV((0x0006, [])))])
+        }
+        try lab.register(peer, 1, in: "a")
+        for _ in 0..<3 { try reject(peer, "b", 2) }
+        try lab.register(peer, 2, in: "a")
+        for _ in 0..<3 { try reject(peer, "a", 3) }
+        #expect(
+            lab.log.all.filter { $0.hasPrefix("warning: no room") }.map { String($0.prefix { $0 != "[" }) } == [
+                "warning: no room for element 0x00000002 of pool b: max-pools is the limit ",
+                "warning: no room for element 0x00000003 of pool a: max-elements-per-link is the limit ",
+            ])
+        try lab.register(other, 4, in: "a")
+        try lab.world.run(for: .seconds(61))
+        for _ in 0..<3 { try reject(other, "a", 5) }
+        let last = try #require(lab.log.all.last { $0.hasPrefix("warning: no room") })
+        #expect(last.contains("max-elements is the limit ") && last.contains("registrations_rejected"), "\(last)")
+        #expect(lab.log.all.count { $0.hasPrefix("warning: no room") } == 3)
+    }
+
     @Test("Each accepted registration begins a full life [ASAP-085]")
     func lifeBeginsAnew() throws {
         for _ in 0..<5 {

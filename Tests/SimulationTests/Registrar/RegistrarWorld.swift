@@ -15,6 +15,8 @@ final class RegistrarWorld {
     private(set) var registrar: Registrar
     private let configuration: RegistrarConfiguration
     let transcript: ScriptedTranscript
+    /// What the registrar has logged.
+    let log = Gathered<String>()
     private var peerCount = 0
 
     /// Its server ID in all tests.
@@ -33,7 +35,8 @@ final class RegistrarWorld {
         adjust(&configuration)
         self.configuration = configuration
         self.node = self.world.startNode("registrar")
-        self.registrar = Registrar(configuration: configuration, host: self.node.host, logger: .quiet)
+        self.registrar = Registrar(
+            configuration: configuration, host: self.node.host, logger: .gathering(into: self.log))
         try self.start()
     }
 
@@ -47,7 +50,8 @@ final class RegistrarWorld {
     /// Another process in its place, which knows nothing.
     func restart() throws {
         self.node = self.world.restart(self.node)
-        self.registrar = Registrar(configuration: self.configuration, host: self.node.host, logger: .quiet)
+        self.registrar = Registrar(
+            configuration: self.configuration, host: self.node.host, logger: .gathering(into: self.log))
         try self.start()
     }
 
@@ -109,4 +113,28 @@ struct Unexpected: Error, CustomStringConvertible {
 
 extension Logger {
     static var quiet: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
+
+    static func gathering(into lines: Gathered<String>) -> Logger {
+        Logger(label: "test") { _ in LogGatherer(into: lines) }
+    }
+}
+
+/// Keeps what is logged, one line each.
+private struct LogGatherer: LogHandler {
+    var metadata: Logger.Metadata = [:]
+    var logLevel = Logger.Level.debug
+    private let lines: Gathered<String>
+
+    init(into lines: Gathered<String>) {
+        self.lines = lines
+    }
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { self.metadata[key] }
+        set { self.metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        self.lines.append("\(event.level): \(event.message) \(event.metadata ?? [:])")
+    }
 }
