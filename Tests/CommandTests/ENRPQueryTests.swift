@@ -79,7 +79,7 @@ struct ENRPQueryTests {
         #expect(try await starting.query().handlespace().pools.count == 1)
         let never = try await FakeRegistrar.start([.listResponse(isRejected: true, [])])
         let error = await #expect(throws: ENRPQueryError.self) {
-            try await never.query(patience: .milliseconds(100)).peers()
+            try await never.query(patience: .seconds(1)).peers()
         }
         #expect(error?.code == .unreachable && error?.message.contains("rejects") == true)
         #expect(never.requests.count > 1)

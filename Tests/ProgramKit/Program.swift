@@ -4,6 +4,9 @@ internal import Foundation
 internal import Subprocess
 package import SystemPackage
 
+/// Who writes to a program that has ended gets an error; the signal would end the test process.
+let brokenPipesAreErrors: Void = { _ = signal(SIGPIPE, SIG_IGN) }()
+
 /// The programs of this build, run as people run them.
 package enum Program {
     package struct Outcome: Sendable {
@@ -44,6 +47,7 @@ package enum Program {
     private static func run(
         _ program: String, _ arguments: [String], input: String, environment: [String: String], limit: Int
     ) async throws -> Outcome {
+        _ = brokenPipesAreErrors
         let variables = Dictionary(
             uniqueKeysWithValues: environment.map { (Environment.Key(rawValue: $0.key)!, Optional($0.value)) })
         let result = try await Subprocess.run(

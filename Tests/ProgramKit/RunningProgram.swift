@@ -69,6 +69,7 @@ package final class RunningProgram: Sendable {
 
     /// Any program; a name without a slash is looked for in the path.
     package init(path: String, _ arguments: [String]) throws {
+        _ = brokenPipesAreErrors
         let (input, output, error) = (try Self.pipe(), try Self.pipe(), try Self.pipe())
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)

@@ -38,6 +38,17 @@ final class TestPort: PortReceiver {
         return test
     }
 
+    /// Opens a port whose number was another's a moment ago: it stays taken for a moment more where another test starts a
+    /// program, which inherits the descriptor until it is executed.
+    static func whenFree<Opened: Sendable>(_ open: () async throws -> Opened) async throws -> Opened {
+        let end = ContinuousClock.now + .seconds(5)
+        while true {
+            do {
+                return try await open()
+            } catch let error as TransportError where error.code == .addressInUse && ContinuousClock.now < end {}
+        }
+    }
+
     /// A TCP port with limits of the test's own.
     static func tcp(
         acceptsLinks: Bool = true, limits change: (inout TCPLimits) -> Void = { _ in },

@@ -6,6 +6,12 @@ import SCTP
 import SocketLoop
 import Testing
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
 /// A plain UDP socket on the loop, to play the network: it sends what it likes and shows what it gets.
 final class RawUDP: DescriptorHandler, @unchecked Sendable {
     // Proof of @unchecked Sendable: `descriptor`, `port` and the batches are set once; the rest is behind `state`. The
@@ -72,6 +78,23 @@ final class RawUDP: DescriptorHandler, @unchecked Sendable {
     /// From anywhere: sends all, in order.
     func send(_ datagrams: [[UInt8]], to port: UInt16) async {
         await sharedLoop.run { for datagram in datagrams { self.send(datagram, to: port) } }
+    }
+
+    /// Takes datagrams from that port of the loopback address only; the system refuses all others, as if nobody were here.
+    ///
+    /// To close it may not be enough for that: programs that other tests start inherit the descriptor until they are executed,
+    /// and the port stays taken for so long.
+    func hear(only port: UInt16) {
+        var remote = sockaddr_in()
+        remote.sin_family = sa_family_t(AF_INET)
+        remote.sin_port = port.bigEndian
+        remote.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        let status = withUnsafePointer(to: &remote) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(self.descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        #expect(status == 0)
     }
 
     func closeOnLoop() {
@@ -175,27 +198,14 @@ final class Relay: Sendable {
         for datagram in change(bytes) { front?.send(datagram, to: client) }
     }
 
-    /// Closes the client's port, lets `body` cause traffic to it, and opens it again before anything more arrives.
-    func blink(_ body: @escaping @Sendable () -> Void) async throws {
-        let old = self.state.withLock { $0.front }
-        try await sharedLoop.run { () throws(any Error) in
-            old?.closeOnLoop()
+    /// Has the client refused while `body` causes traffic from it, and then no more.
+    func blink(_ body: @escaping @Sendable () -> Void) async {
+        let (front, client) = self.state.withLock { ($0.front, $0.client) }
+        await sharedLoop.run {
+            front?.hear(only: 1)
             body()
-            // Behind the end of this turn, which sends what `body` caused: the refusal is on its way when the port
-            // opens again.
-            sharedLoop.atEndOfTurn { [self] in
-                sharedLoop.atEndOfTurn { [self] in
-                    do {
-                        let box = self.box
-                        let front = try RawUDP(port: self.port) { bytes, remote in
-                            box.withLock { $0 }?.fromClient(bytes, remote.port)
-                        }
-                        self.state.withLock { $0.front = front }
-                    } catch {
-                        Issue.record("\(error)")
-                    }
-                }
-            }
+            // Behind the end of this turn, which sends what `body` caused: the refusal is on its way by then.
+            sharedLoop.atEndOfTurn { sharedLoop.atEndOfTurn { front?.hear(only: client) } }
         }
     }
 
@@ -205,8 +215,12 @@ final class Relay: Sendable {
             defer { (state.front, state.back) = (nil, nil) }
             return (state.front, state.back)
         }
-        await front?.close()
-        await back?.close()
+        await sharedLoop.run {
+            for socket in [front, back] {
+                socket?.hear(only: 1)
+                socket?.closeOnLoop()
+            }
+        }
         self.box.withLock { $0 = nil }
     }
 }

@@ -26,7 +26,7 @@ extension SCTPSuite {
             init(_ options: SCTPEndpointOptions = .loopback) async throws {
                 // Own UDP ports: the relay tells the sides apart by them.
                 let port: UInt16
-                (self.server, port) = try await Self.serverOfItsOwn(options)
+                (self.server, port) = try await endpointOfItsOwn(options, reaction: echo)
                 self.client = try await LoggedEndpoint(.userland, options)
                 self.relay = try await Relay(to: port)
                 self.id = try await self.client.endpoint.connect(
@@ -34,22 +34,6 @@ extension SCTPSuite {
                         addresses: [.loopbackIPv4], port: self.server.endpoint.port, encapsulationPort: self.relay.port)
                 ).id
                 self.incoming = try await self.server.up().id
-            }
-
-            /// Somebody may take a free port before the server does: then it is another one.
-            private static func serverOfItsOwn(
-                _ options: SCTPEndpointOptions
-            ) async throws -> (server: LoggedEndpoint, port: UInt16) {
-                var options = options
-                for attempt in 1... {
-                    options.encapsulationPort = try await freeUDPPort()
-                    do {
-                        return (
-                            try await LoggedEndpoint(.userland, options, reaction: echo), options.encapsulationPort
-                        )
-                    } catch let error as SCTPError where error.code == .addressInUse && attempt < 20 {}
-                }
-                preconditionFailure("the loop ends by returning or throwing")
             }
 
             func exchange(_ bytes: [UInt8]) async throws {
@@ -62,6 +46,23 @@ extension SCTPSuite {
                 await self.server.close()
                 await self.relay.kill()
             }
+        }
+
+        /// An endpoint with a UDP port that no other has. Somebody may take a free one before it does, or still hold it: then
+        /// it is another one.
+        private static func endpointOfItsOwn(
+            _ options: SCTPEndpointOptions,
+            reaction: @escaping @Sendable (SCTPEvent, isolated SCTPEndpoint) -> Void = { _, _ in }
+        ) async throws -> (endpoint: LoggedEndpoint, port: UInt16) {
+            var options = options
+            for attempt in 1... {
+                options.encapsulationPort = try await self.freeUDPPort()
+                do {
+                    let endpoint = try await LoggedEndpoint(.userland, options, reaction: reaction)
+                    return (endpoint, options.encapsulationPort)
+                } catch let error as SCTPError where error.code == .addressInUse && attempt < 20 {}
+            }
+            preconditionFailure("the loop ends by returning or throwing")
         }
 
         private static func freeUDPPort() async throws -> UInt16 {
@@ -109,8 +110,8 @@ extension SCTPSuite {
             #expect(one.endpoint.encapsulationPort == two.endpoint.encapsulationPort)
             #expect(one.endpoint.port != two.endpoint.port)
             var options = SCTPEndpointOptions.loopback
-            options.encapsulationPort = try await Self.freeUDPPort()
-            let three = try await LoggedEndpoint(.userland, options)
+            let three: LoggedEndpoint
+            (three, options.encapsulationPort) = try await Self.endpointOfItsOwn(options)
             let four = try await LoggedEndpoint(.userland, options)
             #expect(three.endpoint.encapsulationPort == options.encapsulationPort)
             #expect(four.endpoint.encapsulationPort == options.encapsulationPort)
@@ -203,10 +204,9 @@ extension SCTPSuite {
         func icmpIsACue() async throws {
             let wire = try await Wire()
             try await wire.exchange([1])
-            // The same port closes and opens again within one turn: the datagram of that moment is refused, the probe
-            // is not.
+            // The datagram of one turn is refused, the probe that follows is not.
             let before = await wire.client.endpoint.statistics.unreachableReports
-            try await wire.relay.blink {
+            await wire.relay.blink {
                 let endpoint = wire.client.endpoint
                 let id = wire.id
                 endpoint.assumeIsolated { $0.probe(id) }
