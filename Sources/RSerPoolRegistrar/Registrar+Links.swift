@@ -229,7 +229,8 @@ extension Registrar {
             try link.port.send(
                 OutboundMessage(bytes: bytes, payloadProtocol: ASAPMessage.payloadProtocol), on: link.link.id)
         } catch {
-            self.drop("answer dropped: \(error.message)")
+            let bound = error.code == .bufferFull ? "; send-buffer is the limit" : ""
+            self.drop("answer dropped: \(error.message)\(bound)")
         }
     }
 
@@ -263,25 +264,24 @@ extension Registrar {
     }
 
     /// Which bound has turned an element away: those who run the registrar learn it here, as cause 0x0006 does not say it.
-    func logNoRoom(
-        for key: ElementKey, _ counter: RegistrarCounter, bound: String, file: StaticString = #fileID,
-        line: UInt = #line
-    ) {
+    func logNoRoom(for key: ElementKey, _ counter: RegistrarCounter, bound: String) {
         self.logOncePerMinute(
-            counter, file: file, line: line, "no room for element \(key.id) of pool \(key.pool): \(bound) is the limit")
+            counter, about: "\(counter) \(bound)",
+            "no room for element \(key.id) of pool \(key.pool): \(bound) is the limit")
     }
 
     /// The bound of the handlespace at which it refuses a newcomer.
     var fullBound: String { self.handlespace.isFull ? "max-elements" : "max-pools" }
 
-    /// Says in the log what others can make happen as often as they like, at most once a minute for each place in the code.
+    /// Says in the log what others can make happen as often as they like, at most once a minute for each place in the code, and
+    /// there for each of a few things that it may be about.
     func logOncePerMinute(
-        _ counter: RegistrarCounter, at level: Logger.Level = .warning, file: StaticString = #fileID,
-        line: UInt = #line,
+        _ counter: RegistrarCounter, at level: Logger.Level = .warning, about thing: String = "",
+        file: StaticString = #fileID, line: UInt = #line,
         _ message: @autoclosure () -> String
     ) {
         let now = self.host.clock.now
-        let place = "\(file):\(line)"
+        let place = "\(file):\(line) \(thing)"
         if let last = self.logged[place], now - last < .seconds(60) { return }
         self.logged[place] = now
         self.logger.log(level: level, "\(message())", metadata: [counter.name: "\(self.counts[counter])"])

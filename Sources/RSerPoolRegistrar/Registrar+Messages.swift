@@ -224,6 +224,7 @@ extension Registrar {
             waiting != nil || self.challenges.count < self.configuration.limits.maxChallenges
         else {
             self.reject(key.pool, key.id, [ErrorCause(.nonUniquePoolElementID)], over: link)
+            if waiting == nil { self.logNoRoom(for: key, .registrationsRejected, bound: "max-challenges") }
             return
         }
         self.challenges[key] = Challenge(registration: registration, newcomer: link.link.id)
@@ -348,17 +349,20 @@ extension Registrar {
     /// - Returns: whether updates will be sent if the answer is positive, the A bit.
     private func maySubscribe(_ link: LinkState, to pool: PoolHandle) -> Bool {
         if link.subscriptions.contains(pool) { return true }
-        guard link.subscriptions.count < self.configuration.limits.maxSubscriptionsPerLink,
-            self.subscriptionCount < self.configuration.limits.maxSubscriptions
-        else {
-            self.counts.count(.subscriptionsRefused)
-            self.logOncePerMinute(
-                .subscriptionsRefused,
-                "too many subscriptions: a further one is refused; max-subscriptions-per-link or max-subscriptions is the limit"
-            )
-            return false
+        let limits = self.configuration.limits
+        let bound: String
+        if link.subscriptions.count >= limits.maxSubscriptionsPerLink {
+            bound = "max-subscriptions-per-link"
+        } else if self.subscriptionCount >= limits.maxSubscriptions {
+            bound = "max-subscriptions"
+        } else {
+            return true
         }
-        return true
+        self.counts.count(.subscriptionsRefused)
+        self.logOncePerMinute(
+            .subscriptionsRefused, about: bound,
+            "too many subscriptions: one to pool \(pool) is refused; \(bound) is the limit")
+        return false
     }
 
     private func subscribe(

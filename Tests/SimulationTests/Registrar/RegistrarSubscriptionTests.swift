@@ -192,6 +192,10 @@ struct RegistrarSubscriptionTests {
         #expect(try subscribe(second, "a") == 1)
         #expect(try subscribe(second, "b") == 0, "of all")
         #expect(lab.statistics(.subscriptionsRefused) == 2)
+        #expect(
+            ["c is refused; max-subscriptions-per-link is", "b is refused; max-subscriptions is"].allSatisfy { words in
+                lab.log.all.count { $0.hasPrefix("warning:") && $0.contains(words) } == 1
+            })
         first.abort()
         try lab.world.run(for: .milliseconds(20))
         #expect(try subscribe(second, "b") == 1, "room again")

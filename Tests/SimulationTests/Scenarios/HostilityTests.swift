@@ -79,6 +79,7 @@ struct HostilityTests {
         for _ in 0..<5_000 { try evil.send(Say.resolve("EchoPool")) }
         try lab.world.run(for: .milliseconds(50))
         #expect(lab.statistics(.answersDropped) > 4_000)
+        #expect(lab.log.all.count { $0.contains("send-buffer is the limit") } == 1)
         #expect(try lab.resolve(good) == [1])
         lab.world.healAll()
         try lab.world.run(for: .seconds(1))
