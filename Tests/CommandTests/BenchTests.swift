@@ -59,7 +59,8 @@ struct BenchTests {
         let registrar = try await RunningRegistrar.start()
         for (options, code) in [
             (["--work", "nothing"], 64), (["--members", "0", "--work", "register"], 64), (["--in-flight", "0"], 64),
-            (["--seconds", "0"], 64), (["--work", "die", "--pools", "2"], 64), (["--process", "999999999"], 64), (["--policy", "nonsense"], 64),
+            (["--seconds", "0"], 64), (["--work", "die", "--pools", "2"], 64), (["--process", "999999999"], 64),
+            (["--policy", "nonsense"], 64),
         ] as [([String], Int32)] {
             let outcome = try await self.bench(registrar.sctp, options)
             #expect(outcome.code == code, "\(options)")
@@ -69,6 +70,10 @@ struct BenchTests {
         #expect(overTCP.code == 64)
         let nowhere = try await self.bench("tcp:127.0.0.1:9", ["--members", "0", "--seconds", "1"])
         #expect(nowhere.code == 69)
+        let small = try await RunningRegistrar.start(["--limit", "max-elements-per-link=1"])
+        let tooMany = try await self.bench(small.sctp, ["--members", "2", "--seconds", "0.2"])
+        #expect(tooMany.code == 69)
+        #expect((tooMany.object["error"] as? String)?.contains("its log says which") == true, "\(tooMany.object)")
         // Every answer is negative: counted, and said.
         let unknown = try await Program.run(
             ["bench", registrar.sctp, "--members", "0", "--seconds", "0.2", "--json"] + Self.userland)

@@ -129,6 +129,18 @@ extension SCTPSuite {
             await socket.close()
         }
 
+        @Test("A UDP port that this process has at other addresses is an error that says what to do")
+        func udpPortInUseByItself() async throws {
+            var (endpoint, options) = (nil as LoggedEndpoint?, SCTPEndpointOptions.loopback)
+            (endpoint, options.encapsulationPort) = try await Self.endpointOfItsOwn(options)
+            let port = options.encapsulationPort
+            options.localAddresses = []
+            let error = await #expect(throws: SCTPError.self) { _ = try await LoggedEndpoint(.userland, options) }
+            #expect(error?.code == .addressInUse)
+            #expect(error?.message.contains("which has 127.0.0.1:\(port); endpoints that share") == true)
+            await endpoint?.close()
+        }
+
         @Test("One stack per process: another loop is refused")
         func oneStack() throws {
             let loop = try SocketLoop(name: "other")

@@ -182,7 +182,20 @@ final class UserlandStack: StackOpener, @unchecked Sendable {
     private func channel(_ address: IPAddress, port: UInt16) throws(SCTPError) -> UDPChannel {
         if port == 0, let shared = self.sharedChannel(at: address) { return shared }
         if let channel = self.channels[ChannelKey(address: address, port: port)] { return channel }
-        let channel = try UDPChannel(address: address, port: port, stack: self)
+        let channel: UDPChannel
+        do throws(SCTPError) {
+            channel = try UDPChannel(address: address, port: port, stack: self)
+        } catch  where error.code == .addressInUse {
+            let wildcards = [IPAddress.anyIPv4, .anyIPv6]
+            let own = self.channels.keys.first { key in
+                key.port == port && (wildcards.contains(key.address) || wildcards.contains(address))
+            }
+            guard let own else { throw error }
+            throw SCTPError(
+                .addressInUse,
+                "\(error.message): perhaps by this process, which has \(SocketAddress(ip: own.address, port: own.port)); endpoints that share a UDP port have to name the same addresses"
+            )
+        }
         try channel.start()
         channel.isShared = port == 0
         self.channels[ChannelKey(address: address, port: channel.port)] = channel

@@ -213,6 +213,23 @@ struct PeerUpdateTests {
         #expect(self.updates(self.second).isEmpty)
     }
 
+    @Test("A peer's entry for which there is no room is refused, and the log names the limit")
+    func noRoom() throws {
+        let lab = PeerWorld()
+        let registrar = try lab.start { $0.limits.maxElements = 1 }
+        let peer = try lab.fake(0x1111_1111)
+        try lab.meet(registrar, peer)
+        for id in 1...3 as ClosedRange<UInt32> { try peer.add("EchoPool", peer.element(id)) }
+        try lab.pass()
+        #expect(registrar.size == (1, 1))
+        #expect(registrar.statistics(.updatesRefused) == 2)
+        #expect(
+            lab.log.all.count {
+                $0.hasPrefix("warning: no room for element 0x00000002 of pool EchoPool: max-elements is the limit")
+            } == 1)
+        #expect(lab.log.all.count { $0.contains("max-elements is the limit") } == 1)
+    }
+
     @Test("A peer's entry with a policy above the pool's is refused [ENRP-082]")
     func conflictRefused() throws {
         try self.lab.register(self.element, 1)
